@@ -1,0 +1,113 @@
+"""The content that a manifest describes: every chunk is read once into private memory and hashed there.
+
+The `digests` entry is read only here, after the caller has decided to believe the manifest.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from safemodel import system
+from safemodel.errors import DigestMismatchError, FormatError
+from safemodel.format.container import DIGESTS, Layout
+from safemodel.format.digests import Chunk, ChunkTable, digest, hash_chunks
+from safemodel.format.limits import DIGEST_SIZE
+from safemodel.format.manifest import Manifest
+from safemodel.format.source import Source
+from safemodel.format.unverified import UnverifiedArtifact
+
+Progress = Callable[[int, int], None]
+PAYLOAD_NUMBER = 1  # of the payload among the entries
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A source with the digests that its chunks must have.
+
+    Attributes:
+        source: the artifact's bytes.
+        layout: where they are.
+        manifest_bytes: what describes them, as signed.
+        manifest: the same, parsed.
+        chunks: every chunk of every entry before `digests`.
+        digests: the contents of `digests`, which match the manifest.
+    """
+
+    source: Source
+    layout: Layout
+    manifest_bytes: bytes
+    manifest: Manifest
+    chunks: ChunkTable
+    digests: bytes
+
+    @classmethod
+    def of(cls, source: Source, unverified: UnverifiedArtifact) -> "Content":
+        """Parse the manifest and read the `digests` entry that it names.
+
+        Raises:
+            FormatError: the manifest is malformed or describes another file.
+            DigestMismatchError: the digests are not those that the manifest names.
+        """
+        manifest = unverified.manifest
+        layout = unverified.layout
+        chunks = ChunkTable(layout, manifest.digest.chunk_size)
+        digests = _read_digests(source, layout, manifest, len(chunks))
+        return cls(source, layout, unverified.manifest_bytes, manifest, chunks, digests)
+
+    def check(self, *, progress: Progress | None = None) -> None:
+        """Hash every chunk, keeping none.
+
+        Raises:
+            DigestMismatchError: a chunk has another digest; the message names the place.
+        """
+        self._hash(list(self.chunks), None, progress)
+
+    def check_with_payload(self, *, progress: Progress | None = None) -> memoryview:
+        """Hash every chunk, and return the payload in private memory. Raises as `check`."""
+        self._hash([chunk for chunk in self.chunks if chunk.entry != PAYLOAD_NUMBER], None, None)
+        return self._read(PAYLOAD_NUMBER, progress)
+
+    def read(self, name: str, *, progress: Progress | None = None) -> memoryview:
+        """Return one entry before `digests` in private memory, where it was hashed.
+
+        Raises:
+            FormatError: there is no such entry.
+            DigestMismatchError: the file was changed since.
+        """
+        return self._read(self.layout.entries.index(self.layout.entry(name)), progress)
+
+    def pieces(self, name: str) -> Iterator[memoryview]:
+        """Yield one entry before `digests` chunk by chunk, each hashed before it is handed out. Raises as `read`."""
+        number = self.layout.entries.index(self.layout.entry(name))
+        for chunk in self._chunks_of(number):
+            memory = system.private_memory(chunk.size)
+            self._hash([chunk], memory, None)
+            yield memory
+
+    def _read(self, number: int, progress: Progress | None) -> memoryview:
+        memory = system.private_memory(self.layout.entries[number].size)
+        self._hash(self._chunks_of(number), memory, progress)
+        return memory
+
+    def _chunks_of(self, number: int) -> list[Chunk]:
+        return [chunk for chunk in self.chunks if chunk.entry == number]
+
+    def _hash(self, chunks: list[Chunk], into: memoryview | None, progress: Progress | None) -> None:
+        expected = b"".join(
+            self.digests[chunk.number * DIGEST_SIZE : (chunk.number + 1) * DIGEST_SIZE] for chunk in chunks
+        )
+        hash_chunks(
+            self.source, chunks, self.manifest.digest.algorithm, expected=expected, into=into, progress=progress
+        )
+
+
+def _read_digests(source: Source, layout: Layout, manifest: Manifest, count: int) -> bytes:
+    entry = layout.entry(DIGESTS)
+    if entry.size != count * DIGEST_SIZE:
+        raise FormatError(f"the digests entry has {entry.size} bytes, expected {count * DIGEST_SIZE}")
+    data = source.read(layout.offset_of(DIGESTS), entry.size)
+    if digest(manifest.digest.algorithm, data) != manifest.digest.digest:
+        raise DigestMismatchError(
+            "the digests entry is not the one that was signed",
+            hint="the file is damaged or was changed, fetch it again",
+        )
+    return data
