@@ -1,0 +1,37 @@
+"""Who vouches: signers and verifying keys, one file per algorithm, and the files they live in.
+
+Importing this room loads no cryptography; each algorithm loads its own when it is first used.
+"""
+
+from safemodel.signing.ecdsa_p256 import EcdsaP256Signer, EcdsaP256VerifyingKey
+from safemodel.signing.ed25519 import Ed25519Signer, Ed25519VerifyingKey
+from safemodel.signing.hmac_sha256 import HmacSha256Key, refuse_public_as_secret
+from safemodel.signing.keyfile import (
+    ALGORITHMS,
+    generate_keyfile,
+    load_signer,
+    load_verifying_key,
+    signer_from_pem,
+    verifying_key_from_pem,
+)
+from safemodel.signing.passphrase import Passphrase
+from safemodel.signing.signer import Signer, VerifyingKey, compute_key_id
+
+__all__ = [
+    "ALGORITHMS",
+    "EcdsaP256Signer",
+    "EcdsaP256VerifyingKey",
+    "Ed25519Signer",
+    "Ed25519VerifyingKey",
+    "HmacSha256Key",
+    "Passphrase",
+    "Signer",
+    "VerifyingKey",
+    "compute_key_id",
+    "generate_keyfile",
+    "load_signer",
+    "load_verifying_key",
+    "refuse_public_as_secret",
+    "signer_from_pem",
+    "verifying_key_from_pem",
+]
