@@ -1,0 +1,176 @@
+"""The gate: an artifact comes out verified, or not at all (docs/spec.md, section "Reading", steps 1 to 5).
+
+It takes an opened source and values, and the order of its steps is the order of the spec. Nothing is unpickled here; a
+`VerifiedArtifact` carries the function that can, and only the gate makes one.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, NoReturn, Self
+
+from safemodel.format.container import INDEX
+from safemodel.format.content import PAYLOAD_NUMBER, Content, Progress
+from safemodel.format.envelope import DetachedSignatures, artifact_digest
+from safemodel.format.manifest import Manifest
+from safemodel.format.source import Source
+from safemodel.format.unverified import UnverifiedArtifact, read_unverified
+from safemodel.trust.decision import SignedBy, check_validity, judge_signatures
+from safemodel.trust.keys import TrustedKeys
+from safemodel.trust.names import ExpectedName, check_name
+
+Unpickle = Callable[[Manifest, memoryview, bytes], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Requirements:
+    """What the verifier demands, as values.
+
+    Attributes:
+        trust: the keys that may sign.
+        name: the model that the caller wants.
+        now: the verifier's clock, seconds since 1970 UTC.
+        detached: the content of the `.sig` file, if there is one.
+    """
+
+    trust: TrustedKeys
+    name: ExpectedName
+    now: int
+    detached: DetachedSignatures | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Steps 1 to 4 passed: the manifest is believed, and its chunks are still to be hashed."""
+
+    digest: str
+    signers: tuple[SignedBy, ...]
+    warnings: tuple[str, ...]
+    content: Content
+
+    @property
+    def manifest(self) -> Manifest:
+        """The signed manifest."""
+        return self.content.manifest
+
+
+class VerifiedArtifact:
+    """An artifact that passed the gate, holding its file open; a context manager.
+
+    Attributes:
+        manifest: the signed manifest.
+        signers: the trusted keys whose signatures hold.
+        digest: the artifact's digest, SHA-256 of the manifest's bytes, 64 hexadecimal digits.
+        warnings: what the user should know, such as a stale `.sig` file.
+    """
+
+    manifest: Manifest
+    signers: tuple[SignedBy, ...]
+    digest: str
+    warnings: tuple[str, ...]
+
+    def __init__(self, gate: object, admission: Admission, unpickle: Unpickle) -> None:
+        if gate is not _GATE:
+            raise TypeError("only the gate makes a VerifiedArtifact; call safemodel.verify")
+        self.manifest = admission.manifest
+        self.signers = admission.signers
+        self.digest = admission.digest
+        self.warnings = admission.warnings
+        self._content = admission.content
+        self._unpickle = unpickle
+
+    def load(self, *, progress: Progress | None = None) -> Any:
+        """Read the payload into private memory, check its digests there, and unpickle it from there.
+
+        Args:
+            progress: called with (bytes done, bytes in all).
+
+        Returns:
+            The model.
+
+        Raises:
+            DigestMismatchError: the file was changed since it was verified.
+            PayloadError: the payload cannot be unpickled under the rules.
+        """
+        payload = self._content.read(self._content.layout.entries[PAYLOAD_NUMBER].name, progress=progress)
+        return self._load_from(payload)
+
+    def _load_from(self, payload: memoryview) -> Any:
+        return self._unpickle(self.manifest, payload, bytes(self._content.read(INDEX)))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._content.source.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<VerifiedArtifact {self.manifest.name} {self.manifest.version or '(no version)'} {self.digest[:16]}>"
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:  # copy.copy and copy.deepcopy come here too
+        raise TypeError("a VerifiedArtifact cannot be copied or pickled; verify the file again")
+
+
+_GATE = object()
+
+
+def admit(source: Source, unverified: UnverifiedArtifact, requirements: Requirements) -> Admission:
+    """Decide whether the manifest is believed (steps 2 to 4); no chunk is read yet.
+
+    Args:
+        source: the artifact, opened once.
+        unverified: what step 1 read from it; nothing of that is read again, since the file may change meanwhile.
+        requirements: what the verifier demands.
+
+    Raises:
+        FormatError: not a canonical artifact.
+        VerificationError: it must not be loaded.
+    """
+    digest = artifact_digest(unverified.manifest_bytes)
+    good = judge_signatures(digest, unverified.signatures, requirements.detached, requirements.trust)  # step 2
+    content = Content.of(source, unverified)  # step 3: the manifest is parsed only now
+    check_name(content.manifest, requirements.name)  # step 4
+    check_validity(content.manifest, requirements.now)
+    return Admission(digest.hex(), good.signers, good.warnings, content)
+
+
+def verify_source(
+    source: Source, requirements: Requirements, unpickle: Unpickle, *, progress: Progress | None = None
+) -> VerifiedArtifact:
+    """Verify everything, keeping nothing of the payload (steps 1 to 5).
+
+    Args:
+        source: the artifact, opened once; the result holds it.
+        requirements: what the verifier demands.
+        unpickle: what `VerifiedArtifact.load` calls with manifest, payload memory and index.
+        progress: called with (bytes done, bytes in all).
+
+    Returns:
+        The verified artifact.
+
+    Raises:
+        FormatError: not a canonical artifact.
+        VerificationError: it must not be loaded.
+    """
+    admission = admit(source, read_unverified(source), requirements)
+    admission.content.check(progress=progress)
+    return VerifiedArtifact(_GATE, admission, unpickle)
+
+
+def load_source(
+    source: Source, requirements: Requirements, unpickle: Unpickle, *, progress: Progress | None = None
+) -> tuple[VerifiedArtifact, Any]:
+    """Verify everything and unpickle, reading the payload once (steps 1 to 6).
+
+    Args and errors are those of `verify_source`; the second value returned is the model.
+    """
+    admission = admit(source, read_unverified(source), requirements)
+    payload = admission.content.check_with_payload(progress=progress)
+    artifact = VerifiedArtifact(_GATE, admission, unpickle)
+    return artifact, artifact._load_from(payload)
