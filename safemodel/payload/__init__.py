@@ -1,0 +1,1 @@
+"""The pickle room: walking, writing and restricted loading of payloads. Nothing else in the project unpickles."""

@@ -1,0 +1,183 @@
+"""A guard for the thread that loads: while it stands, code of a payload can do nothing to the outside.
+
+Rules kept here:
+
+* One audit hook (PEP 578) for the process, installed when it is first needed. It denies whatever is not listed, and
+  only in a thread that loads: others pay one look at an empty dict.
+* A refusal stands even if the code that met it swallows the exception: leaving the guard raises it again.
+* What happens in a loading thread without being the payload's doing is let alone: signal handlers are recognised by
+  their code. Finalizers of other garbage do not run, since automatic collection is off meanwhile. Warnings are kept
+  back, and shown when the guard is gone, because showing one opens a file.
+* Guards nest, and end with what was there before.
+"""
+
+import gc
+import signal
+import sys
+import threading
+import warnings
+from _thread import get_ident
+from types import FrameType, TracebackType
+from typing import Any, Final, TextIO
+
+from safemodel.errors import PayloadError
+
+# Events that do nothing by themselves and come up in ordinary classes.
+_PERMITTED: Final = frozenset(("builtins.id", "sys._getframe", "object.__getattr__", "sys.unraisablehook"))
+
+_ShownWarning = tuple[Warning | str, type[Warning], str, int, TextIO | None, str | None]
+
+_lock: Final = threading.Lock()
+_guards: dict[int, "Guard"] = {}  # by the thread that loads
+_installed = False
+
+
+class Guard:
+    """A context manager around the code of one load.
+
+    Raises on leaving:
+        PayloadError: something was refused.
+    """
+
+    def __init__(self) -> None:
+        self._refusal: PayloadError | None = None
+        self._outer: Guard | None = None
+        self._lifted = False
+        self._warnings: list[_ShownWarning] = []
+
+    def __enter__(self) -> "Guard":
+        _install()
+        _hold.enter()
+        self._outer = _guards.get(get_ident())
+        _guards[get_ident()] = self
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._outer is None:
+            del _guards[get_ident()]
+        else:
+            _guards[get_ident()] = self._outer
+        _hold.leave()
+        for shown in self._warnings:
+            warnings.showwarning(*shown)
+        if self._refusal is not None and error is not self._refusal:
+            raise self._refusal from error
+
+    def lifted(self) -> "_Lifted":
+        """Return a context manager inside which the guard does not stand, for code that was checked by itself."""
+        return _Lifted(self)
+
+    def set_lifted(self, lifted: bool) -> None:
+        """Lift the guard, or put it back."""
+        self._lifted = lifted
+
+    def keep_warning(self, *shown: Any) -> None:
+        """Keep a warning back."""
+        self._warnings.append(shown)
+
+    def judge(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """Refuse an event.
+
+        Raises:
+            PayloadError: unless it does nothing, or is not the payload's doing.
+        """
+        if event in _PERMITTED or self._lifted or (event == "import" and arguments[0] in sys.modules):
+            return
+        if _in_signal_handler(sys._getframe(1)):
+            return
+        refusal = PayloadError(
+            f"the payload caused the event {event!r} while it was loaded",
+            hint="no model needs this; report it to whoever signed it",
+        )
+        self._refusal = self._refusal or refusal
+        raise refusal
+
+
+class _Lifted:
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+
+    def __enter__(self) -> None:
+        self._guard.set_lifted(True)
+
+    def __exit__(self, *error: object) -> None:
+        self._guard.set_lifted(False)
+
+
+class _Hold:
+    """Automatic collection and the showing of warnings, held off while any thread loads."""
+
+    def __init__(self) -> None:
+        self._loads = 0
+        self._collected = False
+        self._show = warnings.showwarning
+
+    def enter(self) -> None:
+        with _lock:
+            if self._loads == 0:
+                self._collected = gc.isenabled()
+                gc.disable()
+            if warnings.showwarning is not _show_later:
+                self._show = warnings.showwarning
+                warnings.showwarning = _show_later
+            self._loads += 1
+
+    def leave(self) -> None:
+        with _lock:
+            self._loads -= 1
+            if self._loads:
+                return
+            if self._collected:
+                gc.enable()
+            if warnings.showwarning is _show_later:
+                warnings.showwarning = self._show
+
+    def show(self, *shown: Any) -> None:
+        """Show a warning of another thread as it would be shown without us."""
+        self._show(*shown)
+
+
+_hold: Final = _Hold()
+
+
+def _show_later(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Take the place of `warnings.showwarning` while a thread loads."""
+    guard = _guards.get(get_ident())
+    show = guard.keep_warning if guard is not None else _hold.show
+    show(message, category, filename, lineno, file, line)
+
+
+def _install() -> None:
+    global _installed
+    if _installed:
+        return
+    with _lock:
+        if not _installed:
+            sys.addaudithook(_audit)
+            _installed = True
+
+
+def _audit(event: str, arguments: tuple[Any, ...]) -> None:
+    if _guards:
+        guard = _guards.get(get_ident())
+        if guard is not None:
+            guard.judge(event, arguments)
+
+
+def _in_signal_handler(frame: FrameType | None) -> bool:
+    """Tell whether a frame, or one that it returns to, runs a function that is set as a signal handler."""
+    codes = {getattr(handler, "__code__", None) for handler in map(signal.getsignal, signal.valid_signals())}
+    while frame is not None:
+        if frame.f_code in codes:
+            return True
+        frame = frame.f_back
+    return False

@@ -1,0 +1,74 @@
+"""The ``index`` entry: where the arrays of the payload lie (docs/spec.md, section "Index").
+
+32 bytes per region, little-endian, in file order, nothing else. The digests cover the entry, and its numbers are still
+checked against the payload's size before any of them is used.
+"""
+
+import struct
+from collections.abc import Iterable
+from itertools import starmap
+from typing import Final
+
+from safemodel.errors import LimitExceededError, PayloadError
+from safemodel.format.limits import INDEX_MAX
+from safemodel.payload.findings import NESTED, RAW, Region
+
+REGION: Final = struct.Struct("<QQQQ")  # cut, start, size, kind
+PADDING_MAX: Final = 17  # joblib writes one length byte and 1 to 16 bytes of padding
+
+
+def encode_index(regions: Iterable[Region]) -> bytes:
+    """Write the index of a payload.
+
+    Args:
+        regions: as `walk` found them, in file order.
+
+    Returns:
+        32 bytes per region.
+
+    Raises:
+        LimitExceededError: more than `INDEX_MAX` bytes.
+    """
+    data = b"".join(REGION.pack(region.cut, region.start, region.size, region.kind) for region in regions)
+    _check_size(len(data))
+    return data
+
+
+def decode_index(data: bytes, payload_size: int) -> tuple[Region, ...]:
+    """Read an index and check every number in it.
+
+    Args:
+        data: the entry's bytes.
+        payload_size: bytes of the uncompressed payload.
+
+    Returns:
+        The regions: ascending, apart from one another, and inside the payload.
+
+    Raises:
+        LimitExceededError: more than `INDEX_MAX` bytes.
+        PayloadError: a region that the walk could not have written.
+    """
+    _check_size(len(data))
+    if len(data) % REGION.size:
+        raise PayloadError(f"the index has {len(data)} bytes, expected a multiple of {REGION.size}")
+    regions = tuple(starmap(Region, REGION.iter_unpack(data)))
+    free = 0
+    for number, region in enumerate(regions):
+        if not _fits(region, free, payload_size):
+            raise PayloadError(f"region {number} of the index does not fit into the payload")
+        free = region.start + region.size
+    return regions
+
+
+def _check_size(size: int) -> None:
+    if size > INDEX_MAX:
+        raise LimitExceededError(f"the index would have {size} bytes, at most {INDEX_MAX} are allowed")
+
+
+def _fits(region: Region, free: int, payload_size: int) -> bool:
+    """Tell whether opcodes come before and after the region, and its data right after its cut."""
+    padding = region.start - region.cut
+    shape_holds = padding == 0 and region.size > 0 if region.kind == NESTED else 0 <= padding <= PADDING_MAX
+    return (
+        region.kind in (RAW, NESTED) and free < region.cut and shape_holds and region.start + region.size < payload_size
+    )
