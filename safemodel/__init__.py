@@ -1,0 +1,80 @@
+"""The signed artifact format for machine-learning models.
+
+import safemodel
+
+safemodel.dump(model, "churn.safemodel", key="release.key")
+model = safemodel.load("churn.safemodel", trust="release.pub")    # verifies, then unpickles
+"""
+
+from safemodel.artifact import dump, inspect, load, verify
+from safemodel.countersigning import sign
+from safemodel.errors import (
+    AlgorithmNotAllowedError,
+    ConfigurationError,
+    DigestMismatchError,
+    EnvironmentMismatchError,
+    ExpiredError,
+    FormatError,
+    GlobalNotAllowedError,
+    KeyMaterialError,
+    LimitExceededError,
+    NameMismatchError,
+    NoTrustedSignatureError,
+    PayloadError,
+    PolicyError,
+    RevokedError,
+    RollbackError,
+    SafemodelError,
+    SignatureMismatchError,
+    SigningError,
+    StoreError,
+    ThresholdNotMetError,
+    UnsupportedVersionError,
+    VerificationError,
+)
+from safemodel.extraction import extract
+from safemodel.format.unverified import UnverifiedArtifact
+from safemodel.signing import Signer, VerifyingKey, generate_keyfile, load_signer, load_verifying_key
+from safemodel.trust.gate import VerifiedArtifact
+from safemodel.trust.names import ANY_NAME
+from safemodel.version import VERSION as __version__
+
+__all__ = [
+    "ANY_NAME",
+    "AlgorithmNotAllowedError",
+    "ConfigurationError",
+    "DigestMismatchError",
+    "EnvironmentMismatchError",
+    "ExpiredError",
+    "FormatError",
+    "GlobalNotAllowedError",
+    "KeyMaterialError",
+    "LimitExceededError",
+    "NameMismatchError",
+    "NoTrustedSignatureError",
+    "PayloadError",
+    "PolicyError",
+    "RevokedError",
+    "RollbackError",
+    "SafemodelError",
+    "SignatureMismatchError",
+    "Signer",
+    "SigningError",
+    "StoreError",
+    "ThresholdNotMetError",
+    "UnsupportedVersionError",
+    "UnverifiedArtifact",
+    "VerificationError",
+    "VerifiedArtifact",
+    "VerifyingKey",
+    "__version__",
+    "dump",
+    "extract",
+    "generate_keyfile",
+    "inspect",
+    "load",
+    "load_signer",
+    "load_verifying_key",
+    "sign",
+    "verify",
+]

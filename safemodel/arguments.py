@@ -1,0 +1,97 @@
+"""What the verbs accept, resolved into values: paths and file objects, keys, trust, names, times."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, BinaryIO
+
+from safemodel import system
+from safemodel.errors import ConfigurationError
+from safemodel.format.limits import READ_SIZE
+from safemodel.format.names import check_model_name
+from safemodel.format.source import SUFFIX, Source, open_source
+from safemodel.signing import Signer, load_signer
+from safemodel.trust.gate import Requirements
+from safemodel.trust.loader import read_detached, read_trust
+from safemodel.trust.names import AnyName, ExpectedName, FileStem
+
+Filename = str | os.PathLike[str] | BinaryIO
+Name = str | AnyName | None
+
+KEY_VARIABLE = "SAFEMODEL_KEY"
+
+
+def requirements(filename: Filename, trust: Any, name: Name) -> Requirements:
+    """Return what the verifier demands of this file, now."""
+    return Requirements(
+        trust=read_trust(trust),
+        name=_expected_name(filename, name),
+        now=now(),
+        detached=read_detached(filename) if isinstance(filename, str | os.PathLike) else None,
+    )
+
+
+def _expected_name(filename: Filename, name: Name) -> ExpectedName:
+    if isinstance(name, AnyName):
+        return name
+    return FileStem(stem(filename)) if name is None else check_model_name(name)
+
+
+def stem(filename: Filename) -> str:
+    """Return the file's name without folder and `.safemodel`; a file object has none, and its model must be named."""
+    if isinstance(filename, str | os.PathLike):
+        return os.path.basename(os.fsdecode(filename)).removesuffix(SUFFIX)
+    raise ConfigurationError("a file object has no name of its own", hint="say which model it is: name='acme/churn'")
+
+
+def now() -> int:
+    """Return the clock: seconds since 1970 UTC."""
+    return int(time.time())
+
+
+def seconds(moment: datetime | int | None) -> int | None:
+    """Return seconds since 1970 UTC; a datetime must be aware of its time zone."""
+    if not isinstance(moment, datetime):
+        return moment
+    if moment.tzinfo is None:
+        raise ConfigurationError(
+            "expires has no time zone", hint="give an aware datetime, such as datetime.now(UTC) + timedelta(days=90)"
+        )
+    return int(moment.timestamp())
+
+
+def signers_of(key: Any, passphrase: Any) -> list[Signer]:
+    """Return the signers that `key` names: a file, an object, or a list; None stands for SAFEMODEL_KEY."""
+    keys = key if isinstance(key, list | tuple) else [key]
+    if key is None:
+        keys = [item for item in os.environ.get(KEY_VARIABLE, "").split(os.pathsep) if item]
+    if not keys:
+        raise ConfigurationError(
+            "no key to sign with was given",
+            hint=f"say key='release.key' (--key release.key) or set {KEY_VARIABLE}; safemodel keygen makes one",
+        )
+    return [load_signer(item, passphrase=passphrase) for item in keys]
+
+
+@contextmanager
+def output(filename: Filename) -> Iterator[BinaryIO]:
+    """Yield an empty file that takes the target's place when all went well."""
+    if isinstance(filename, str | os.PathLike):
+        with system.atomic_file(filename) as file:
+            yield file
+        return
+    import tempfile  # only for file objects: a path's temporary file is beside it
+
+    with tempfile.TemporaryFile() as file:
+        yield file
+        filename.seek(0)
+        copy(open_source(file), filename)
+        filename.truncate()
+
+
+def copy(source: Source, file: BinaryIO) -> None:
+    """Append all of a source to a file."""
+    for offset in range(0, source.size, READ_SIZE):
+        file.write(source.read(offset, min(source.size - offset, READ_SIZE)))

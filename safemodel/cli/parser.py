@@ -1,0 +1,81 @@
+"""The command line's grammar: the verbs, loaded only when they are needed, and errors that argparse does not print."""
+
+import argparse
+from collections.abc import Iterable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from safemodel.cli import output
+from safemodel.cli.failure import UsageError
+from safemodel.version import VERSION
+
+if TYPE_CHECKING:
+    Verbs = argparse._SubParsersAction["Parser"]
+
+VERBS: Final = ("keygen", "sign", "verify", "inspect", "extract", "demo", "completion")  # one module each
+
+_HELP_WIDTH: Final = 100  # fixed: asking the terminal loads shutil and three compressors at every start
+
+_DESCRIPTION: Final = """\
+One signed file for a machine-learning model: who made it, what it is, and which code it may reach
+are checked before anything in it is unpickled.
+
+In Python:  safemodel.dump(model, "churn.safemodel", key="release.key")
+            model = safemodel.load("churn.safemodel", trust="release.key.pub")
+"""
+
+_EPILOG: Final = """\
+examples:
+  safemodel demo                                            see what it does, and what it refuses
+  safemodel keygen release.key                              make a key
+  safemodel verify churn.safemodel --trust release.key.pub  check a model, without loading it
+
+environment:
+  SAFEMODEL_TRUST        verifying keys, where --trust is missing; several are separated as in PATH
+  SAFEMODEL_KEY          private keys, where --key is missing; separated likewise
+  SAFEMODEL_PASSPHRASE   of the private key, where --passphrase-env is missing
+
+exit codes:
+  0 verified or done, 1 not trusted, 2 usage, 3 malformed, 4 file, key, configuration or signing
+
+with --json, stdout is one JSON document; that of a failure is {"error": {"code", "message", "hint"}}
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises UsageError, takes no abbreviations, and keeps the lines of its texts."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=_formatter, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UsageError."""
+        raise UsageError(message, hint=f"see {self.prog} --help")
+
+    def _print_message(self, message: str, file: object = None) -> None:
+        output.script(message)  # --help and --version; argparse would ignore that nothing can be written
+
+
+def build_parser(verbs: Iterable[str] = VERBS) -> Parser:
+    """Build the parser.
+
+    Args:
+        verbs: those to load, out of `VERBS`.
+
+    Returns:
+        A parser whose result has `run`, the function of the verb that was given.
+    """
+    parser = Parser(prog="safemodel", description=_DESCRIPTION, epilog=_EPILOG)
+    parser.add_argument(
+        "-V", "--version", action="version", version=f"safemodel {VERSION}", help="show the version and exit"
+    )
+    subparsers = parser.add_subparsers(
+        title="verbs", metavar="VERB", dest="verb", required=True, parser_class=Parser, prog="safemodel"
+    )
+    for verb in verbs:
+        import_module(f"safemodel.cli.{verb}").add_parser(subparsers)
+    return parser
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=30, width=_HELP_WIDTH)

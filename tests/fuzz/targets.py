@@ -1,0 +1,90 @@
+"""Fuzz targets: each takes bytes from anybody, and nothing but a SafemodelError may come out of it.
+
+Each has seeds, so that mutations start from bytes that are accepted.
+"""
+
+import io
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import safemodel
+from safemodel.errors import SafemodelError
+from safemodel.format import wire
+from safemodel.format.envelope import DetachedSignatures, SignatureSet
+from safemodel.format.manifest import Manifest
+from safemodel.format.source import open_source
+from safemodel.format.unverified import read_unverified
+from safemodel.signing import signer_from_pem, verifying_key_from_pem
+
+
+@dataclass(frozen=True)
+class Target:
+    """What to call with any bytes, and bytes to start from."""
+
+    run: Callable[[bytes], object]
+    seeds: tuple[bytes, ...]
+
+
+def container(data: bytes) -> None:
+    with suppress(SafemodelError):
+        assert read_unverified(open_source(io.BytesIO(data))).manifest
+
+
+def gate(data: bytes) -> None:
+    with suppress(SafemodelError):
+        safemodel.verify(io.BytesIO(data), trust=_KEYS, name=safemodel.ANY_NAME)
+        assert data == _ARTIFACT, "a changed artifact was accepted"
+
+
+def envelope(data: bytes) -> None:
+    with suppress(SafemodelError):
+        assert SignatureSet.from_bytes(data).to_bytes() == data
+    with suppress(SafemodelError):
+        assert DetachedSignatures.from_bytes(data).to_bytes() == data
+
+
+def msgpack(data: bytes) -> None:
+    with suppress(SafemodelError):
+        assert wire.encode(wire.decode(data, maximum=2**16, where="fuzz")) == data
+
+
+def manifest(data: bytes) -> None:
+    with suppress(SafemodelError):
+        assert Manifest.from_bytes(data).to_bytes() == data
+
+
+def key_file(data: bytes) -> None:
+    with suppress(SafemodelError):
+        signer_from_pem(data, "passphrase")
+    with suppress(SafemodelError):
+        verifying_key_from_pem(data)
+
+
+def _make_seeds() -> tuple[bytes, tuple[bytes, ...]]:
+    with tempfile.TemporaryDirectory() as folder:
+        for algorithm in ("ed25519", "ecdsa-p256-sha256", "hmac-sha256"):
+            safemodel.generate_keyfile(Path(folder, f"{algorithm}.key"), algorithm=algorithm, passphrase=False)
+        safemodel.generate_keyfile(Path(folder, "encrypted.key"), passphrase="passphrase")
+        artifact = Path(folder, "churn.safemodel")
+        signers = [Path(folder, "ed25519.key"), Path(folder, "ecdsa-p256-sha256.key")]
+        safemodel.dump({"weights": [1.5, 2.5]}, artifact, key=signers, metrics={"auc": 0.5}, version="1.0")
+        return artifact.read_bytes(), tuple(path.read_bytes() for path in sorted(Path(folder).glob("*.key*")))
+
+
+_ARTIFACT, _KEY_FILES = _make_seeds()
+_KEYS = [verifying_key_from_pem(data) for data in _KEY_FILES if b"PUBLIC" in data]
+_UNVERIFIED = safemodel.inspect(io.BytesIO(_ARTIFACT))
+_SIGNATURES = _UNVERIFIED.signatures
+_DETACHED = DetachedSignatures(bytes.fromhex(_UNVERIFIED.digest), _SIGNATURES).to_bytes()
+
+TARGETS = {
+    "container": Target(container, (_ARTIFACT,)),
+    "gate": Target(gate, (_ARTIFACT,)),
+    "envelope": Target(envelope, (_SIGNATURES.to_bytes(), _DETACHED)),
+    "msgpack": Target(msgpack, (_UNVERIFIED.manifest_bytes, _SIGNATURES.to_bytes())),
+    "manifest": Target(manifest, (_UNVERIFIED.manifest_bytes,)),
+    "key-file": Target(key_file, _KEY_FILES),
+}
