@@ -73,6 +73,7 @@ _EMPTY_ARRAYS: Final = (((0,), b"b"), ((0,), "b"))
 _ENDS: Final = frozenset((int, float, str, type(None)))
 _NUMBERS: Final = frozenset((int, float))
 _INTEGER: Final = frozenset((int,))
+_BYTES: Final = frozenset((bytes, bytearray))
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,12 +200,12 @@ def _check_scalar(arguments: Arguments) -> None:
 def _check_frombuffer(arguments: Arguments) -> None:
     if len(arguments) != 4:
         _refuse("a call of numpy's _frombuffer")
-    buffer, dtype, shape, order = arguments
-    if type(buffer) in (bytearray, bytes) and order in ("C", "F"):
-        real = dtype_of(dtype)
-        if real is not None and not real.hasobject and count_items(shape) * real.itemsize == len(buffer):
-            return
-    _refuse("a call of numpy's _frombuffer")
+    buffer, stand_in, shape, order = arguments
+    dtype = dtype_of(stand_in)
+    if dtype is None or dtype.hasobject or type(buffer) not in _BYTES or order not in ("C", "F"):
+        _refuse("a call of numpy's _frombuffer")
+    if count_items(shape) * dtype.itemsize != len(buffer):
+        _refuse("a call of numpy's _frombuffer")
 
 
 def _from_buffer(buffer: bytes | bytearray, dtype: Dtype, shape: tuple[int, ...], order: Any) -> NDArray[Any]:
@@ -343,7 +344,10 @@ def _check_no_call(arguments: Arguments) -> None:
 
 def _check_tree(arguments: Arguments) -> None:
     """`Tree.__cinit__` believes both numbers; the second is compared with the real array of classes."""
-    if len(arguments) != 3 or any(type(arguments[i]) is not int or arguments[i] < 1 for i in (0, 2)):
+    if len(arguments) != 3 or not isinstance(arguments[1], Made):
+        _refuse("a call of scikit-learn's Tree")
+    features, _, outputs = arguments
+    if type(features) is not int or type(outputs) is not int or features < 1 or outputs < 1:
         _refuse("a call of scikit-learn's Tree")
 
 

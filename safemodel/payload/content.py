@@ -23,7 +23,6 @@ BATCH_NODES: Final = 1 << 12  # nodes from which on a check does not wait for mo
 _FEW_TREES: Final = 16  # of which each is asked for its depths; of more, all go down level by level
 
 _LEAF: Final = -1
-_PREDICTOR_FIELDS: Final = frozenset(("left", "right", "feature_idx", "is_leaf", "is_categorical", "bitset_idx"))
 _MT19937_KEY: Final = 624
 _PHILOX_BUFFER: Final = 4
 
@@ -101,10 +100,11 @@ class TreeCheck(ContentCheck):
     def _check_batch(self) -> None:
         trees, nodes = zip(*self._batch, strict=True)
         self._batch, self._nodes = [], 0
-        left, right, feature = (_column(nodes, name) for name in ("left_child", "right_child", "feature"))
+        every = _joined(nodes)
+        left = every["left_child"]
         parents = _Parents(left != _LEAF, nodes)
-        children = parents.check_children(left, right)
-        parents.check_features(feature, _numbers(tree.n_features for tree in trees))
+        children = parents.check_children(left, every["right_child"])
+        parents.check_features(every["feature"], _numbers(tree.n_features for tree in trees))
         announced = [tree.max_depth for tree in trees]
         if len(trees) < _FEW_TREES and hasattr(trees[0], "compute_node_depths"):
             deepest = max(int(tree.compute_node_depths().max()) - 1 - most for tree, most in zip(trees, announced, strict=True))
@@ -138,9 +138,9 @@ def make_noted(real: Callable[[Any], Any], note: Callable[[Any], None]) -> Calla
     return make
 
 
-def _column(nodes: Sequence[Any], name: str) -> Any:
-    """One field of the nodes of all trees, one tree after the other."""
-    return np.concatenate([each[name] for each in nodes])
+def _joined(nodes: Sequence[Any]) -> Any:
+    """The nodes of all trees, one tree after the other; they have one dtype."""
+    return nodes[0] if len(nodes) == 1 else np.frombuffer(b"".join(nodes), nodes[0].dtype)
 
 
 def _numbers(numbers: Iterable[int]) -> Integers:
@@ -277,11 +277,10 @@ class PredictorCheck(ContentCheck):
 
     def finish(self) -> None:
         """Check the nodes of all trees."""
-        if not self.made:
-            return
-        nodes = [_predictor_nodes(predictor) for predictor in self.made]
-        left, right, leaf = (_column(nodes, name) for name in ("left", "right", "is_leaf"))
-        _Parents(leaf == 0, nodes).check_children(left, right)
+        if self.made:
+            nodes = _nodes_of(self.made)
+            every = _joined(nodes)
+            _Parents(every["is_leaf"] == 0, nodes).check_children(every["left"], every["right"])
 
 
 class BoostingCheck(ContentCheck):
@@ -296,33 +295,32 @@ class BoostingCheck(ContentCheck):
                 self._check(state, predictors)
 
     def _check(self, state: Mapping[str, Any], predictors: list[Any]) -> None:
-        nodes = [_predictor_nodes(predictor) for predictor in predictors]
-        names = ("feature_idx", "is_categorical", "bitset_idx", "is_leaf")
-        feature, category, bitset, leaf = (_column(nodes, name) for name in names)
-        inner = leaf == 0
-        chosen = feature[inner]
-        if not ((chosen >= 0) & (chosen < state["n_features_in_"])).all():
+        nodes = _nodes_of(predictors)
+        every = _joined(nodes)
+        feature, features = every["feature_idx"], state["n_features_in_"]
+        inner = every["is_leaf"] == 0
+        if not ((feature >= 0) & (feature < features) | ~inner).all():
             _refuse("a boosted tree has a feature")
-        categorical = inner & (category != 0)
-        if categorical.any():
-            known = np.asarray(state["_bin_mapper"].is_categorical_)
-            bitsets = np.repeat(_numbers(map(_bitsets, predictors)), _numbers(map(len, nodes)))
-            if (
-                known.shape != (state["n_features_in_"],)
-                or not known[feature[categorical]].all()
-                or not (bitset[categorical] < bitsets[categorical]).all()
-            ):
-                _refuse("a boosted tree has a category")
+        categorical = inner & (every["is_categorical"] != 0)
+        if not categorical.any():
+            return
+        known = np.asarray(state["_bin_mapper"].is_categorical_)
+        bitsets = np.repeat(_numbers(map(_bitsets, predictors)), _numbers(map(len, nodes)))
+        if (
+            known.shape != (features,)
+            or not known[feature[categorical]].all()
+            or not (every["bitset_idx"][categorical] < bitsets[categorical]).all()
+        ):
+            _refuse("a boosted tree has a category")
 
 
-def _predictor_nodes(predictor: Any) -> Any:
-    nodes = predictor.__dict__.get("nodes")
-    if (
-        type(nodes) is not np.ndarray
-        or nodes.ndim != 1
-        or not len(nodes)
-        or not set(nodes.dtype.names or ()) >= _PREDICTOR_FIELDS
-    ):
+def _nodes_of(predictors: Sequence[Any]) -> list[Any]:
+    """The nodes of each tree: arrays of scikit-learn's record."""
+    nodes = [predictor.__dict__.get("nodes") for predictor in predictors]
+    dtype = sys.modules["sklearn.ensemble._hist_gradient_boosting.common"].PREDICTOR_RECORD_DTYPE
+    if not all(type(each) is np.ndarray and each.shape and each.flags.c_contiguous for each in nodes):
+        _refuse("a boosted tree has nodes")
+    if any(other != dtype for other in {id(each.dtype): each.dtype for each in nodes}.values()):
         _refuse("a boosted tree has nodes")
     return nodes
 

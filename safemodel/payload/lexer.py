@@ -212,9 +212,9 @@ class _Lexer:
     def _drop_frame_head(self, position: int) -> int:
         """Leave a frame's head out; it goes with the note before it, if that ends there."""
         notes, body = self._notes, position + _FRAME_HEAD
-        begin, end, *texts = notes[-1] if notes else (0, -1, b"", b"")
-        if end == position:
-            notes[-1] = (begin, body, *texts)
+        if notes and notes[-1][1] == position:
+            begin, _, rehearsed, loaded = notes[-1]
+            notes[-1] = (begin, body, rehearsed, loaded)
         else:
             notes.append((position, body, b"", b""))
         return body

@@ -43,6 +43,7 @@ from safemodel.payload.opcodes import (
     read_integer,
     read_line,
     read_string,
+    read_unicode,
     text,
 )
 from safemodel.payload.values import OPAQUE, Item, Value, WideInteger
@@ -411,7 +412,7 @@ class Machine:
 
     def _unicode_line(self, position: int, limit: int) -> int:
         line, position = self._line(position, limit)
-        self._push_text(line.decode("raw-unicode-escape"))
+        self._push_text(read_unicode(line))
         return position
 
     def _get_line(self, position: int, limit: int) -> int:

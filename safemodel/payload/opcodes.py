@@ -6,7 +6,7 @@ spaces, underscores), only what picklers write is accepted.
 
 import re
 import struct
-from codecs import escape_decode  # what pickle itself uses for STRING
+from codecs import escape_decode, raw_unicode_escape_decode  # the functions themselves: a look-up by name imports
 from typing import Final, cast
 
 from safemodel.errors import LimitExceededError, PayloadError
@@ -166,3 +166,12 @@ def read_string(line: bytes) -> str:
     if not quoted or not _LITERAL.fullmatch(line, 1, len(line) - 1):
         raise PayloadError("a quoted string was expected")
     return cast(bytes, escape_decode(line[1:-1])[0]).decode("ascii")
+
+
+def read_unicode(line: bytes) -> str:
+    """Read the argument of UNICODE.
+
+    Raises:
+        UnicodeDecodeError: a broken escape.
+    """
+    return cast(str, raw_unicode_escape_decode(line)[0])

@@ -52,9 +52,8 @@ LAST_MAPPED_PROTOCOL: Final = 2  # whose names are those of Python 2
 
 # joblib writes all three alike, and with numpy 2 reads them as plain arrays.
 _SUBCLASSES: Final = frozenset((("numpy", "ndarray"), ("numpy", "memmap"), ("numpy", "matrix")))
-_NAMES: Final = ("subclass", "shape", "order", "dtype", "allow_mmap")
-_FIELDS: Final = len(_NAMES)
-_FIELDS_PADDED: Final = _FIELDS + 1  # since joblib 1.2, with "numpy_array_alignment_bytes"
+_FIELDS: Final = 5  # attributes of a wrapper
+_FIELDS_PADDED: Final = 6  # since joblib 1.2, with "numpy_array_alignment_bytes"
 _PADDING: Final = {1 + n: bytes([n]) + b"\xff" * n for n in range(1, ALIGNMENT + 1)}
 
 Array = NDArray[Any]
@@ -80,7 +79,7 @@ class Plan:
 class Wrapper:
     """Stands for joblib's array wrapper, in the rehearsal and in the load; joblib's own is never imported."""
 
-    __slots__ = ("used",)
+    used = False
 
 
 class _Collapsed:
@@ -199,49 +198,29 @@ class Rehearsal:
 
     def array(self, wrapper: object, state: object, number: int, *, nested: bool) -> object:
         """Stand for an array wrapper's BUILD; the real array is made here and kept for the load."""
-        if type(wrapper) is not Wrapper or hasattr(wrapper, "used") or nested or number != len(self.plan.arrays):
+        arrays = self.plan.arrays
+        if type(wrapper) is not Wrapper or wrapper.used or nested or number != len(arrays):
             raise PayloadError("an array is met that the index does not have there")
         wrapper.used = True
         region = self._regions[number]
-        dtype, foreign, shape, order, padded = self._read_wrapper(state)
-        if (region.kind == NESTED) != dtype.hasobject:
+        dtype, shape, order, padded = _read_wrapper(state)
+        real = dtype.real
+        if real is None or (region.kind == NESTED) != real.hasobject:
             raise PayloadError(f"array {number} holds objects, and the index says otherwise, or the other way round")
         if region.kind == NESTED:
-            self.plan.arrays.append(None)
+            arrays.append(None)
             return self._nested_array(number, region)
-        self._check_place(region, number, padded)
-        self.plan.arrays.append(self._view(region, dtype, shape, order, foreign, number))
-        return _ARRAY
-
-    def _read_wrapper(self, state: object) -> tuple[Dtype, bool, tuple[int, ...], Any, bool]:
-        if type(state) is not dict or len(state) not in (_FIELDS, _FIELDS_PADDED):
-            raise PayloadError("an array wrapper has a state that joblib does not write")
-        try:
-            subclass, shape, order, dtype, _ = (state[name] for name in _NAMES)
-            alignment = state["numpy_array_alignment_bytes"] if len(state) == _FIELDS_PADDED else None
-        except KeyError:
-            raise PayloadError("an array wrapper has a state that joblib does not write") from None
-        if type(dtype) is not MadeDtype or dtype.real is None or order not in ("C", "F"):
-            raise PayloadError("an array wrapper has a dtype or an order that joblib does not write")
-        if pair_of(subclass) not in _SUBCLASSES or alignment not in (None, ALIGNMENT):
-            raise PayloadError("an array wrapper has a class or an alignment that joblib does not write")
-        return dtype.real, dtype.foreign, shape, order, alignment is not None
-
-    def _check_place(self, region: Region, number: int, padded: bool) -> None:
         padding = bytes(self._data[region.cut : region.start])
         if padding != (_PADDING.get(len(padding)) if padded else b""):
             raise PayloadError(f"array {number} does not begin where its wrapper says")
-
-    def _view(
-        self, region: Region, dtype: Dtype, shape: tuple[int, ...], order: Any, foreign: bool, number: int
-    ) -> Array:
-        size = dtype.itemsize
-        if not size or dtype.subdtype is not None or count_items(shape) * size != region.size:
+        size = real.itemsize
+        if not size or real.subdtype is not None or count_items(shape) * size != region.size:
             raise LimitExceededError(f"array {number} has another size than the index says")
-        array: Array = np.ndarray(shape, dtype, self._data, region.start, None, order)
-        if foreign:
-            return array.byteswap().view(dtype.newbyteorder("="))
-        return array if array.flags.aligned else array.copy(order)
+        array: Array = np.ndarray(shape, real, self._data, region.start, None, order)
+        if dtype.foreign:
+            array = array.byteswap().view(real.newbyteorder("="))
+        arrays.append(array if array.flags.aligned else array.copy(order))
+        return _ARRAY
 
     def _nested_array(self, number: int, region: Region) -> object:
         stream = lex(self._data, region.start, region.start + region.size)
@@ -249,6 +228,23 @@ class Rehearsal:
         if not isinstance(value, Made) or value.pair not in RECONSTRUCT or not value.built:
             raise PayloadError(f"array {number} is to hold objects, and its stream makes no array")
         return value
+
+
+def _read_wrapper(state: Any) -> tuple[MadeDtype, tuple[int, ...], Any, bool]:
+    """Read the state of an array wrapper: dtype, shape, order, and whether padding comes before the items."""
+    if type(state) is not dict or len(state) not in (_FIELDS, _FIELDS_PADDED):
+        raise PayloadError("an array wrapper has a state that joblib does not write")
+    try:
+        dtype, shape, order = state["dtype"], state["shape"], state["order"]
+        subclass, _ = state["subclass"], state["allow_mmap"]
+        alignment = state["numpy_array_alignment_bytes"] if len(state) == _FIELDS_PADDED else None
+    except KeyError:
+        raise PayloadError("an array wrapper has a state that joblib does not write") from None
+    if type(dtype) is not MadeDtype or order not in ("C", "F") or alignment not in (None, ALIGNMENT):
+        raise PayloadError("an array wrapper has a dtype, an order or an alignment that joblib does not write")
+    if pair_of(subclass) not in _SUBCLASSES:
+        raise PayloadError("an array wrapper has a class that joblib does not write")
+    return dtype, shape, order, alignment is not None
 
 
 class _Unpickler(pickle.Unpickler):

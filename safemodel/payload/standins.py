@@ -168,22 +168,26 @@ class Global:
     ) -> None:
         self.pair = pair
         self.made = made_class(pair, roles, check_state)
-        self._look = look if CALL in roles else None
-        self._check = check
+        self._look = look
+        self._check = check if CALL in roles else self._refuse_call
         self._value = value
 
     def __call__(self, *arguments: object) -> object:
-        look = self._look
-        if look is None:
-            refuse_role(self.pair, CALL)
+        if self._check is None:
+            self._look_at(arguments)
+        else:
+            self._check(arguments)  # takes no tuples, but for those of numbers
+            if self._value is not None:
+                return self._value(*arguments)
+        return object.__new__(self.made)
+
+    def _refuse_call(self, arguments: Arguments) -> NoReturn:
+        refuse_role(self.pair, CALL)
+
+    def _look_at(self, arguments: Arguments) -> None:
         for argument in arguments:
             if type(argument) is tuple:
-                look(argument)
-        if self._check is not None:
-            self._check(arguments)
-        if self._value is not None:
-            return self._value(*arguments)
-        return object.__new__(self.made)
+                self._look(argument)
 
 
 class _Class(type):

@@ -9,6 +9,7 @@ import random
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -54,12 +55,8 @@ def main() -> None:
     parser.add_argument("--crashes", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--random", action="store_true", help="do without atheris")
     arguments = parser.parse_args()
-    try:
-        if arguments.random:
-            raise ImportError
-        follow_coverage(arguments.target, arguments.seconds, arguments.crashes)
-    except ImportError:
-        at_random(arguments.target, arguments.seconds, arguments.crashes)
+    fuzz = follow_coverage if find_spec("atheris") and not arguments.random else at_random
+    fuzz(arguments.target, arguments.seconds, arguments.crashes)
 
 
 if __name__ == "__main__":
