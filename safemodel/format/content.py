@@ -3,7 +3,7 @@
 The `digests` entry is read only here, after the caller has decided to believe the manifest.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from safemodel import system
@@ -59,7 +59,7 @@ class Content:
         Raises:
             DigestMismatchError: a chunk has another digest; the message names the place.
         """
-        self._hash(list(self.chunks), None, progress)
+        self._hash(self.chunks, None, progress)
 
     def check_with_payload(self, *, progress: Progress | None = None) -> memoryview:
         """Hash every chunk, and return the payload in private memory. Raises as `check`."""
@@ -78,20 +78,17 @@ class Content:
     def pieces(self, name: str) -> Iterator[memoryview]:
         """Yield one entry before `digests` chunk by chunk, each hashed before it is handed out. Raises as `read`."""
         number = self.layout.entries.index(self.layout.entry(name))
-        for chunk in self._chunks_of(number):
+        for chunk in self.chunks.of_entry(number):
             memory = system.private_memory(chunk.size)
             self._hash([chunk], memory, None)
             yield memory
 
     def _read(self, number: int, progress: Progress | None) -> memoryview:
         memory = system.private_memory(self.layout.entries[number].size)
-        self._hash(self._chunks_of(number), memory, progress)
+        self._hash(self.chunks.of_entry(number), memory, progress)
         return memory
 
-    def _chunks_of(self, number: int) -> list[Chunk]:
-        return [chunk for chunk in self.chunks if chunk.entry == number]
-
-    def _hash(self, chunks: list[Chunk], into: memoryview | None, progress: Progress | None) -> None:
+    def _hash(self, chunks: Sequence[Chunk], into: memoryview | None, progress: Progress | None) -> None:
         expected = b"".join(
             self.digests[chunk.number * DIGEST_SIZE : (chunk.number + 1) * DIGEST_SIZE] for chunk in chunks
         )

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from safemodel.errors import FormatError
 from safemodel.format.container import MANIFEST, SIGNATURES, Entry, Layout, read_layout
 from safemodel.format.envelope import SignatureSet, artifact_digest
-from safemodel.format.limits import MANIFEST_MAX, SIGNATURES_MAX
 from safemodel.format.manifest import Manifest
 from safemodel.format.source import Source
 
@@ -60,15 +59,13 @@ def read_unverified(source: Source) -> UnverifiedArtifact:
         FormatError: not a canonical artifact.
     """
     layout = read_layout(source)
-    manifest_bytes = _read_entry(source, layout, MANIFEST, MANIFEST_MAX)
-    signatures = _read_entry(source, layout, SIGNATURES, SIGNATURES_MAX)
+    manifest_bytes = _read_entry(source, layout, MANIFEST)
+    signatures = _read_entry(source, layout, SIGNATURES)
     return UnverifiedArtifact(layout, manifest_bytes, SignatureSet.from_bytes(signatures))
 
 
-def _read_entry(source: Source, layout: Layout, name: str, maximum: int) -> bytes:
-    entry = layout.entry(name)
-    if entry.size > maximum:
-        raise FormatError(f"{name} has {entry.size} bytes, at most {maximum} are accepted")
+def _read_entry(source: Source, layout: Layout, name: str) -> bytes:
+    entry = layout.entry(name)  # of a size that the container has capped
     data = source.read(layout.offset_of(name), entry.size)
     _check_crc32(entry, data)
     return data

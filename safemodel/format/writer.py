@@ -46,8 +46,8 @@ class ArtifactWriter:
         file.seek(ALIGNMENT)
 
     def write(self, data: bytes | memoryview) -> None:
-        """Append to the payload."""
-        self._hasher.update(data)
+        """Append to the payload; the bytes must not change before `describe`."""
+        self._hasher.update(data, stable=True)
         self._file.write(data)
 
     def describe(self, others: Mapping[str, bytes]) -> tuple[tuple[Entry, ...], ChunkDigests]:

@@ -1,6 +1,7 @@
 """The gate's steps in their order, on files that a trusted signer signed, each with one fault."""
 
 import copy
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 import safemodel
-from safemodel.errors import DigestMismatchError, FormatError, NoTrustedSignatureError
+from safemodel.errors import ConfigurationError, DigestMismatchError, FormatError, NoTrustedSignatureError
 from safemodel.format.source import open_source
 from safemodel.trust.gate import VerifiedArtifact
 from safemodel.trust.loader import read_detached, read_trust
@@ -98,6 +99,25 @@ def test_trust_is_read_from_files_objects_and_lists(release: Any, stranger: Any)
     store = read_trust([release.public, str(stranger.public), key])
     assert len(store.keys) == 2
     assert read_trust(store) is store
+
+
+def test_trust_from_the_environment(release: Any, stranger: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigurationError):
+        read_trust(None)
+    monkeypatch.setenv("SAFEMODEL_TRUST", os.pathsep.join([str(release.public), str(stranger.public), ""]))
+    assert len(read_trust(None).keys) == 2
+
+
+def test_a_folder_is_no_key(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError):
+        read_trust(tmp_path)
+
+
+def test_a_model_comes_out_of_what_was_verified(churn: Path, release: Any, canary: list[str]) -> None:
+    with safemodel.verify(churn, trust=release.public) as artifact:
+        assert canary == []
+        assert artifact.load() == safemodel.load(churn, trust=release.public) == {"weights": [1.5, 2.5]}
+    assert canary == ["acme/churn", "acme/churn"]
 
 
 def test_detached_signatures_of_a_size_that_cannot_be(tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ def test_known_encodings(value: object, encoded: str) -> None:
         pytest.param("81c40161c0", id="bytes key"),
         pytest.param("8190c0", id="list key"),
         pytest.param("d40100", id="extension"),
+        pytest.param("c70001", id="extension without content"),
         pytest.param("d6ff00000000", id="timestamp"),
         pytest.param("c1", id="never used"),
         pytest.param("ddffffffff", id="array of 4 billion"),
