@@ -34,6 +34,9 @@ from safemodel.errors import (
 )
 from safemodel.extraction import extract
 from safemodel.format.unverified import UnverifiedArtifact
+from safemodel.packing import pack
+from safemodel.payload.verdicts import Finding
+from safemodel.scanning import scan
 from safemodel.signing import Signer, VerifyingKey, generate_keyfile, load_signer, load_verifying_key
 from safemodel.trust.gate import VerifiedArtifact
 from safemodel.trust.names import ANY_NAME
@@ -46,6 +49,7 @@ __all__ = [
     "DigestMismatchError",
     "EnvironmentMismatchError",
     "ExpiredError",
+    "Finding",
     "FormatError",
     "GlobalNotAllowedError",
     "KeyMaterialError",
@@ -75,6 +79,8 @@ __all__ = [
     "load",
     "load_signer",
     "load_verifying_key",
+    "pack",
+    "scan",
     "sign",
     "verify",
 ]

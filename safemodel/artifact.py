@@ -4,27 +4,30 @@ Each resolves its arguments into values first, then does its work, and writes on
 with it pickle, joblib and NumPy, is imported by the verbs that need it and by no other.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, BinaryIO, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-from safemodel.arguments import Filename, Name, now, output, requirements, seconds, signers_of, stem
-from safemodel.countersigning import add_signatures
+from safemodel.arguments import Filename, Name, requirements, signers_of
 from safemodel.decisions import decided
-from safemodel.describe.given import plain
 from safemodel.errors import ConfigurationError
-from safemodel.format.container import INDEX, Entry
 from safemodel.format.content import Progress
-from safemodel.format.digests import ALGORITHMS
-from safemodel.format.envelope import SignatureSet, artifact_digest
-from safemodel.format.manifest import ChunkDigests, Creator, Manifest, Payload
-from safemodel.format.names import check_model_name, check_model_version
+from safemodel.format.manifest import Manifest, Payload
 from safemodel.format.source import open_source
 from safemodel.format.unverified import UnverifiedArtifact, read_unverified
 from safemodel.format.writer import ArtifactWriter
-from safemodel.trust.gate import VerifiedArtifact, load_source, verify_source
-from safemodel.version import VERSION
+from safemodel.payload.allowance import catalogue_with
+from safemodel.payload.catalogue import Catalogue
+from safemodel.payload.extras import needing_numpy
+from safemodel.trust.gate import Unpickle, VerifiedArtifact, load_source, verify_source
+from safemodel.writing import Claims, PayloadWriter, check_digest_algorithm, write_artifact
+
+if TYPE_CHECKING:
+    from safemodel.payload.compression import Compression
+
+_WALK: Final = "walk"
+_ROLES: Final = ("manifest", _WALK)
 
 
 def dump(
@@ -37,6 +40,8 @@ def dump(
     expires: datetime | int | None = None,
     metrics: Mapping[str, Any] | None = None,
     metadata: Mapping[str, Any] | None = None,
+    compress: Any = None,
+    allow: Iterable[str] | None = None,
     digest: str = "blake3",
     passphrase: Any = None,
     progress: Progress | None = None,
@@ -52,34 +57,39 @@ def dump(
         expires: when it stops being acceptable: an aware datetime, or seconds since 1970 UTC.
         metrics: how good it is, such as `{"roc_auc": 0.91}`.
         metadata: anything else to keep with it: numbers, strings, lists, maps.
+        compress: as for `joblib.dump`: a level of 1 to 9 for zlib, one of `zlib`, `gzip`, `bz2`, `xz` and `lzma`, or
+            both in a tuple. None or 0 does not compress, and is what loads fastest.
+        allow: exact names that the catalogue does not list and the model may reach for, `acme.transformers.Clip`.
         digest: `blake3` or `sha256`, for the chunk digests.
         passphrase: of the key: text, or a function that returns it.
-        progress: called with (bytes written, 0), since the total is not known beforehand.
+        progress: called with (bytes pickled, 0), since the total is not known beforehand.
 
     Returns:
         The artifact's digest: SHA-256 of the signed manifest, 64 hexadecimal digits.
 
     Raises:
         PayloadError: the model cannot be pickled, or a loader would refuse it.
+        GlobalNotAllowedError: the model reaches for what is neither in the catalogue nor in `allow`.
         FormatError: a name, version or value has no place in the format.
         KeyMaterialError: a key cannot be used.
         ConfigurationError: no key was given, or an argument is not one of its values.
         OSError: the file cannot be written; what existed before is untouched.
     """
-    identity = _Identity.of(filename, name, version, expires)
-    training = _training(metrics, metadata)
-    _check_digest_algorithm(digest)
-    signers = signers_of(key, passphrase)
-    with output(filename) as file, ArtifactWriter(file, "joblib", digest) as writer:
-        payload, index = _write_payload(value, file, writer, progress)
-        entries, digests = writer.describe({INDEX: index})
-        manifest = identity.manifest(entries, digests, payload, training).to_bytes()
-        signed = artifact_digest(manifest)
-        writer.finish(manifest, add_signatures(SignatureSet(()), signers, signed))
-    return signed.hex()
+    claims = Claims.of(filename, name=name, version=version, expires=expires, metrics=metrics, metadata=metadata)
+    check_digest_algorithm(digest)
+    write_payload = _payload_writer(value, compress, allow, progress)
+    return write_artifact(filename, claims, signers_of(key, passphrase), digest, write_payload)
 
 
-def load(filename: Filename, *, trust: Any = None, name: Name = None, progress: Progress | None = None) -> Any:
+def load(
+    filename: Filename,
+    *,
+    trust: Any = None,
+    name: Name = None,
+    allow: Iterable[str] | None = None,
+    roles: str = "manifest",
+    progress: Progress | None = None,
+) -> Any:
     """Verify an artifact, then unpickle the verified bytes.
 
     Args:
@@ -88,6 +98,9 @@ def load(filename: Filename, *, trust: Any = None, name: Name = None, progress: 
             SAFEMODEL_TRUST names.
         name: the model that you want. None: a path's stem must be the last part of the signed name, optionally followed
             by `-VERSION`. `ANY_NAME` accepts every name.
+        allow: exact names that the catalogue does not list and the model may reach for, `acme.transformers.Clip`.
+        roles: `manifest`: globals are used in no other roles than those that are signed. `walk`: the payload is also
+            followed as when it was signed, at some million opcodes a second, and must hold what the manifest says.
         progress: called with (bytes done, bytes in all).
 
     Returns:
@@ -97,16 +110,26 @@ def load(filename: Filename, *, trust: Any = None, name: Name = None, progress: 
         FormatError: not a canonical artifact.
         VerificationError: it must not be loaded; nothing was unpickled.
         PayloadError: it cannot be unpickled under the rules.
+        ConfigurationError: trust, a name or an argument is missing or wrong.
         OSError: the file cannot be read.
     """
+    catalogue = catalogue_with(allow)
+    unpickle = _unpickle_with(catalogue, roles)
     with decided(filename) as decision, open_source(filename) as source:
-        artifact, value = load_source(source, requirements(filename, trust, name), _unpickle, progress=progress)
+        required = requirements(filename, trust, name, catalogue)
+        artifact, value = load_source(source, required, unpickle, progress=progress)
         decision.verified(artifact)
     return value
 
 
 def verify(
-    filename: Filename, *, trust: Any = None, name: Name = None, progress: Progress | None = None
+    filename: Filename,
+    *,
+    trust: Any = None,
+    name: Name = None,
+    allow: Iterable[str] | None = None,
+    roles: str = "manifest",
+    progress: Progress | None = None,
 ) -> VerifiedArtifact:
     """Verify an artifact without unpickling it.
 
@@ -118,12 +141,16 @@ def verify(
     Raises:
         FormatError: not a canonical artifact.
         VerificationError: it must not be loaded.
+        ConfigurationError: trust, a name or an argument is missing or wrong.
         OSError: the file cannot be read.
     """
+    catalogue = catalogue_with(allow)
+    unpickle = _unpickle_with(catalogue, roles)
     source = open_source(filename)
     try:
         with decided(filename) as decision:
-            artifact = verify_source(source, requirements(filename, trust, name), _unpickle, progress=progress)
+            required = requirements(filename, trust, name, catalogue)
+            artifact = verify_source(source, required, unpickle, progress=progress)
             decision.verified(artifact)
         return artifact
     except BaseException:
@@ -148,52 +175,36 @@ def inspect(filename: Filename) -> UnverifiedArtifact:
         return read_unverified(source)
 
 
-@dataclass(frozen=True, slots=True)
-class _Identity:
-    """Who the model is, checked before any work is done."""
-
-    name: str
-    version: str | None
-    created: int
-    expires: int | None
-
-    @classmethod
-    def of(cls, filename: Filename, name: str | None, version: str | None, expires: datetime | int | None) -> Self:
-        return cls(
-            check_model_name(stem(filename) if name is None else name),
-            None if version is None else check_model_version(version),
-            now(),
-            seconds(expires),
-        )
-
-    def manifest(
-        self, entries: tuple[Entry, ...], digests: ChunkDigests, payload: Payload, training: Mapping[str, Any]
-    ) -> Manifest:
-        creator = Creator("safemodel", VERSION)
-        return Manifest(
-            creator, self.name, self.version, self.created, self.expires, entries, digests, payload, training=training
-        )
-
-
-def _training(metrics: Mapping[str, Any] | None, metadata: Mapping[str, Any] | None) -> dict[str, Any]:
-    given = {"metrics": metrics, "metadata": metadata}
-    return {name: plain(value, name) for name, value in given.items() if value}
-
-
-def _check_digest_algorithm(algorithm: str) -> None:
-    if algorithm not in ALGORITHMS:
-        raise ConfigurationError(f"digest is {algorithm!r}, expected one of {', '.join(ALGORITHMS)}")
-
-
-def _write_payload(
-    value: object, file: BinaryIO, writer: ArtifactWriter, progress: Progress | None
-) -> tuple[Payload, bytes]:
+def _payload_writer(
+    value: object, compress: object, allow: Iterable[str] | None, progress: Progress | None
+) -> PayloadWriter:
     from safemodel.payload.dumping import dump_payload
 
-    return dump_payload(value, file, writer.write, progress)
+    compression = _compression(compress)
+    catalogue = catalogue_with(allow)
+
+    def write(file: BinaryIO, writer: ArtifactWriter) -> tuple[Payload, bytes]:
+        return dump_payload(value, file, writer.write, catalogue=catalogue, compression=compression, progress=progress)
+
+    return write
 
 
-def _unpickle(manifest: Manifest, payload: memoryview, index: bytes) -> Any:
-    from safemodel.payload.loading import load_payload
+def _compression(compress: object) -> "Compression | None":
+    if compress is None:
+        return None
+    from safemodel.payload.compression import Compression  # late: Python can be built without bz2 and lzma
 
-    return load_payload(manifest.payload, payload, index)
+    return Compression.of(compress)
+
+
+def _unpickle_with(catalogue: Catalogue, roles: str) -> Unpickle:
+    if roles not in _ROLES:
+        raise ConfigurationError(f"roles is {roles!r}, expected one of {', '.join(_ROLES)}")
+    return partial(_unpickle, catalogue, roles == _WALK)
+
+
+def _unpickle(catalogue: Catalogue, walking: bool, manifest: Manifest, payload: memoryview, index: bytes) -> Any:
+    with needing_numpy():
+        from safemodel.payload.loading import load_payload
+
+    return load_payload(manifest.payload, payload, index, allowed=catalogue.permissions, walking=walking)

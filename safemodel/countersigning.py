@@ -103,7 +103,7 @@ class _Expected:
                 "neither trust nor the expected digest was given, so a swapped file could be signed",
                 hint="say trust='release.pub' (--trust) or digest=... (--digest), as safemodel inspect shows it",
             )
-        return cls(requirements(filename, trust, name))
+        return cls(requirements(filename, trust, name, None))
 
     def check(self, source: Source, progress: Progress | None) -> UnverifiedArtifact:
         """Check that this is the artifact, then its structure and every digest; return its parts."""

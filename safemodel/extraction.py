@@ -12,6 +12,7 @@ from safemodel.format.container import MANIFEST
 from safemodel.format.content import Content, Progress
 from safemodel.format.source import open_source
 from safemodel.format.unverified import read_unverified
+from safemodel.payload.allowance import catalogue_with
 from safemodel.trust.gate import admit
 
 
@@ -21,6 +22,7 @@ def extract(
     *,
     trust: Any = None,
     name: Name = None,
+    allow: Iterable[str] | None = None,
     progress: Progress | None = None,
 ) -> list[str]:
     """Verify an artifact while writing what is signed in it into a new folder.
@@ -32,6 +34,7 @@ def extract(
         directory: the folder to make; it must not exist, or be empty, and is no symbolic link.
         trust: as for `load`.
         name: as for `load`.
+        allow: as for `load`.
         progress: called with (bytes done, bytes in all).
 
     Returns:
@@ -44,7 +47,7 @@ def extract(
     target = os.path.abspath(os.fsdecode(directory))
     _check_target(target)
     with decided(filename) as decision, open_source(filename) as source:
-        admission = admit(source, read_unverified(source), requirements(filename, trust, name))
+        admission = admit(source, read_unverified(source), requirements(filename, trust, name, catalogue_with(allow)))
         draft = f"{target}.{os.urandom(8).hex()}.tmp"
         os.mkdir(draft, 0o700)
         try:

@@ -68,9 +68,9 @@ def canary(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     unpickled: list[str] = []
     real = artifact_module._unpickle
 
-    def recording(manifest: Any, payload: memoryview, index: bytes) -> Any:
+    def recording(catalogue: Any, walking: bool, manifest: Any, payload: memoryview, index: bytes) -> Any:
         unpickled.append(manifest.name)
-        return real(manifest, payload, index)
+        return real(catalogue, walking, manifest, payload, index)
 
     monkeypatch.setattr(artifact_module, "_unpickle", recording)
     return unpickled

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import safemodel
 from safemodel.cli import output
-from safemodel.cli.options import add_json, add_name, add_trust, completing_files
+from safemodel.cli.options import add_allow, add_json, add_name, add_trust, completing_files
 from safemodel.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def add_parser(verbs: "Verbs") -> None:
     )
     add_trust(parser)
     add_name(parser)
+    add_allow(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -47,7 +48,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Extract, and list what was written."""
     with progress(f"extracting {arguments.file}") as report:
         written = safemodel.extract(
-            arguments.file, arguments.output, trust=arguments.trust, name=arguments.name, progress=report
+            arguments.file,
+            arguments.output,
+            trust=arguments.trust,
+            name=arguments.name,
+            allow=arguments.allow,
+            progress=report,
         )
     if arguments.json:
         output.document({"file": arguments.file, "directory": arguments.output, "files": written})

@@ -33,6 +33,16 @@ def add_trust(parser: Any) -> None:
     completing_files(action)
 
 
+def add_allow(parser: Parser) -> None:
+    """Add `--allow`."""
+    parser.add_argument(
+        "--allow",
+        action="append",
+        metavar="GLOBAL",
+        help="exact name that the model may reach for beyond the catalogue; again for more",
+    )
+
+
 def add_name(parser: Parser) -> None:
     """Add `--name`."""
     parser.add_argument(

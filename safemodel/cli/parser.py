@@ -12,7 +12,8 @@ from safemodel.version import VERSION
 if TYPE_CHECKING:
     Verbs = argparse._SubParsersAction["Parser"]
 
-VERBS: Final = ("keygen", "sign", "verify", "inspect", "extract", "demo", "completion")  # one module each
+# One module each.
+VERBS: Final = ("keygen", "pack", "sign", "verify", "scan", "inspect", "extract", "demo", "completion")
 
 _HELP_WIDTH: Final = 100  # fixed: asking the terminal loads shutil and three compressors at every start
 
@@ -29,6 +30,7 @@ examples:
   safemodel demo                                            see what it does, and what it refuses
   safemodel keygen release.key                              make a key
   safemodel verify churn.safemodel --trust release.key.pub  check a model, without loading it
+  safemodel scan models/                                    judge which code models reach for
 
 environment:
   SAFEMODEL_TRUST        verifying keys, where --trust is missing; several are separated as in PATH

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 import safemodel
 from safemodel.cli import output
 from safemodel.cli.failure import VERIFIED, Failure, worst
-from safemodel.cli.options import add_json, add_name, add_trust, completing_files
+from safemodel.cli.options import add_allow, add_json, add_name, add_trust, completing_files
 from safemodel.cli.progress import progress
+from safemodel.payload.allowance import catalogue_with
 from safemodel.trust.keys import TrustedKeys
 from safemodel.trust.loader import read_trust
 
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
     from safemodel.cli.parser import Verbs
 
 _EPILOG: Final = """\
-Checked are structure, signature, name, expiry and every byte. Nothing is unpickled, and NumPy, joblib and
-scikit-learn need not be installed. safemodel.load makes the same checks again before it unpickles.
+Checked are structure, signature, name, expiry, every byte, and which code the model may reach for. Nothing is
+unpickled, and NumPy, joblib and scikit-learn need not be installed. safemodel.load makes the same checks
+again before it unpickles.
 
 examples:
   safemodel verify churn.safemodel --trust release.key.pub
@@ -46,6 +48,7 @@ def add_parser(verbs: "Verbs") -> None:
     completing_files(parser.add_argument("files", metavar="FILE", nargs="+", help="artifact to check"))
     add_trust(parser)
     add_name(parser)
+    add_allow(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -53,9 +56,10 @@ def add_parser(verbs: "Verbs") -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Verify each file, and return the worst exit code."""
     trust = read_trust(arguments.trust)
+    catalogue_with(arguments.allow)  # refuses what can never be allowed, before any file is read
     outcomes = []
     for file in arguments.files:
-        outcome = _verify(file, trust, arguments.name)
+        outcome = _verify(file, trust, arguments.name, arguments.allow)
         outcome.show(quiet=arguments.json)
         outcomes.append(outcome)
     exit_code = worst(outcome.exit_code for outcome in outcomes)
@@ -91,11 +95,11 @@ class _Outcome:
         return {"file": self.file, "verified": True} | _value(self.artifact)
 
 
-def _verify(file: str, trust: TrustedKeys, name: str | None) -> _Outcome:
+def _verify(file: str, trust: TrustedKeys, name: str | None, allow: list[str] | None) -> _Outcome:
     try:
         with (
             progress(f"verifying {file}") as report,
-            safemodel.verify(file, trust=trust, name=name, progress=report) as artifact,
+            safemodel.verify(file, trust=trust, name=name, allow=allow, progress=report) as artifact,
         ):
             return _Outcome(file, artifact=artifact)
     except Exception as error:

@@ -24,7 +24,7 @@ from safemodel.format.schema import Fields, expect, expect_range, expect_size
 
 FORMAT: Final = 0  # 1 from the first release on
 CODECS: Final = ("joblib",)
-COMPRESSIONS: Final = ("none", "zlib", "gzip", "bz2", "xz", "lzma", "lz4")
+COMPRESSIONS: Final = ("none", "zlib", "gzip", "bz2", "xz", "lzma")
 ROLES: Final = ("build", "call", "newobj", "reference", "setitems")
 
 

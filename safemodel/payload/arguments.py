@@ -6,7 +6,6 @@ them to stand-ins; what a load could change between then and the real call is ch
 """
 
 import codecs
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import FunctionType, MethodType
@@ -17,10 +16,11 @@ from numpy.typing import NDArray
 
 from safemodel.errors import PayloadError
 from safemodel.payload.dtypestate import Dtype
-from safemodel.payload.standins import DTYPE, Arguments, Made, Pair, dtype_of, pair_of
+from safemodel.payload.standins import DTYPE, Arguments, Made, Pair, Wrapper, dtype_of, pair_of
 
 RECORD: Final = ("numpy", "record")
 RECONSTRUCT: Final = (("numpy._core.multiarray", "_reconstruct"), ("numpy.core.multiarray", "_reconstruct"))
+RECONSTRUCTOR: Final = ("copyreg", "_reconstructor")
 
 NEW_OBJECT: Final = "newObj"
 
@@ -109,10 +109,15 @@ def count_items(shape: object) -> int:
     Raises:
         PayloadError: it is not a tuple of at most 64 sizes whose product, zeros left out, is below 2**63.
     """
-    if type(shape) is not tuple or len(shape) > _DIMENSIONS_MAX or not _INTEGER.issuperset(map(type, shape)):
+    if type(shape) is not tuple or len(shape) > _DIMENSIONS_MAX:
         _refuse("a shape")
-    count = math.prod(shape)
-    if (shape and min(shape) < 0) or (count or math.prod(filter(None, shape))) > _ITEMS_MAX:
+    count = product = 1
+    for size in shape:
+        if type(size) is not int or size < 0:
+            _refuse("a shape")
+        count *= size
+        product *= size or 1
+    if product > _ITEMS_MAX:
         _refuse("a shape")
     return count
 
@@ -272,7 +277,8 @@ def _check_partial_state(state: object) -> None:
 
 def _check_reconstructor(arguments: Arguments) -> None:
     """What protocols 0 and 1 write for every object: its class, the base that holds a state of its own, that state."""
-    base = pair_of(arguments[1]) if len(arguments) == 3 and pair_of(arguments[0]) else None
+    known = len(arguments) == 3 and (arguments[0] is Wrapper or pair_of(arguments[0]) is not None)
+    base = pair_of(arguments[1]) if known else None
     if base in _BASES_WITH_STATE:
         fits = type(arguments[2]) in (dict, list)
     else:
@@ -283,12 +289,12 @@ def _check_reconstructor(arguments: Arguments) -> None:
 
 def _check_getattr(arguments: Arguments) -> None:
     """A bound method of an object that the payload made."""
-    if len(arguments) != 2 or not isinstance(arguments[0], Made) or not _is_public(arguments[1]):
+    if len(arguments) != 2 or not isinstance(arguments[0], Made) or not _is_method_name(arguments[1]):
         _refuse("a call of getattr")
 
 
-def _is_public(name: object) -> bool:
-    return type(name) is str and name.isidentifier() and not name.startswith("_")
+def _is_method_name(name: object) -> bool:
+    return type(name) is str and name.isidentifier() and not name.startswith("__")
 
 
 def _bind_method(instance: object, name: str) -> MethodType:
@@ -362,12 +368,18 @@ def _check_class_of(module: str) -> Callable[[Arguments], None]:
     return check
 
 
+def _function_of(value: Any) -> Callable[..., object]:
+    """What numpy pickles a value with."""
+    function: Callable[..., object] = value.__reduce__()[0]
+    return function
+
+
 _ARRAY: Final = Constructor(
     _check_reconstruct,
-    np.zeros(0).__reduce__()[0],  # its module changed its name in numpy 2
+    _function_of(np.zeros(0)),  # its module changed its name in numpy 2
     check_state=_rehearsed_array_state,
 )
-_SCALAR: Final = Constructor(_check_scalar, np.float64(0).__reduce__()[0])
+_SCALAR: Final = Constructor(_check_scalar, _function_of(np.float64(0)))
 _BUFFER: Final = Constructor(_check_frombuffer, _from_buffer)
 
 CONSTRUCTORS: Final[Mapping[Pair, Constructor]] = {
@@ -383,7 +395,7 @@ CONSTRUCTORS: Final[Mapping[Pair, Constructor]] = {
     ("numpy.random._pickle", "__randomstate_ctor"): Constructor(_check_generator),
     ("_codecs", "encode"): Constructor(_check_encode, codecs.encode, plain=True),
     ("functools", "partial"): Constructor(_check_partial, check_state=_check_partial_state),
-    ("copyreg", "_reconstructor"): Constructor(_check_reconstructor),
+    RECONSTRUCTOR: Constructor(_check_reconstructor),
     ("collections", "OrderedDict"): Constructor(_check_empty),
     ("collections", "defaultdict"): Constructor(_check_defaultdict),
     **{("builtins", name): Constructor(_check_no_call) for name in BUILTINS - {"object"}},

@@ -10,12 +10,13 @@ check. They are chosen by the names of a class and its bases.
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from safemodel.errors import PayloadError
+from safemodel.payload.guard import Guard
 from safemodel.payload.standins import Pair
 
 BATCH_NODES: Final = 1 << 12  # nodes from which on a check does not wait for more: small trees are checked together
@@ -23,39 +24,61 @@ BATCH_NODES: Final = 1 << 12  # nodes from which on a check does not wait for mo
 _FEW_TREES: Final = 16  # of which each is asked for its depths; of more, all go down level by level
 
 _LEAF: Final = -1
+_PLAIN: Final = frozenset((str, int, float, bool, type(None)))
 _MT19937_KEY: Final = 624
 _PHILOX_BUFFER: Final = 4
 
 Integers = NDArray[np.intp]
 
 
-class ContentCheck:
-    """What is known of one kind of object in one load."""
+def set_state(instance: Any, state: Any) -> None:
+    """Do what BUILD does (CPython, Modules/_pickle.c, `load_build`).
 
-    def __init__(self) -> None:
+    Args:
+        instance: the object.
+        state: what its `__setstate__` takes, or its attributes, or those and its slots.
+
+    Raises:
+        Exception: whatever the class raises.
+    """
+    setter = getattr(instance, "__setstate__", None)
+    if setter is not None:
+        setter(state)
+        return
+    slots = None
+    if type(state) is tuple and len(state) == 2:
+        state, slots = state
+    if state:
+        attributes = instance.__dict__
+        for name, value in state.items():
+            attributes[sys.intern(name) if type(name) is str else name] = value
+    for name, value in (slots or {}).items():
+        setattr(instance, name, value)
+
+
+class ContentCheck:
+    """What is known of one kind of object in one load.
+
+    Args:
+        guard: of the load.
+    """
+
+    def __init__(self, guard: Guard) -> None:
+        self.guard = guard
         self.made: list[Any] = []
 
-    def note(self, instance: Any) -> None:
-        """Remember an instance that a constructor made or that gets its state."""
-        self.made.append(instance)
-
-    def before_state(self, instance: Any, state: Any) -> bool:
-        """Look at a state before it is set.
-
-        Returns:
-            Whether setting it may do what the guard refuses.
+    def set_state(self, instance: Any, state: Any) -> None:
+        """Set a state, with a look at it before or after.
 
         Raises:
             PayloadError: it must not be set.
+            Exception: whatever the class raises.
         """
-        self.note(instance)
-        return False
-
-    def after_state(self, instance: Any) -> None:
-        """Look at an instance after its state was set."""
+        set_state(instance, state)
+        self.made.append(instance)
 
     def finish(self) -> None:
-        """Check what was remembered.
+        """Check what was made.
 
         Raises:
             PayloadError: compiled code would leave its arrays.
@@ -71,19 +94,16 @@ class TreeCheck(ContentCheck):
     come, while they are in the cache, small trees in batches.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, guard: Guard) -> None:
+        super().__init__(guard)
         self._batch: list[tuple[Any, Any]] = []
         self._nodes = 0
 
-    def before_state(self, instance: Any, state: Any) -> bool:
-        """Take real arrays only; scikit-learn checks their dtype and shape before it copies them."""
+    def set_state(self, instance: Any, state: Any) -> None:
+        """Take real arrays only, of which scikit-learn checks the dtype and shape; then check its copy of the nodes."""
         if type(state) is not dict or not type(state.get("nodes")) is type(state.get("values")) is np.ndarray:
             _refuse("a tree has a state")
-        return False
-
-    def after_state(self, instance: Any) -> None:
-        """Check the tree, or wait for more."""
+        instance.__setstate__(state)
         nodes = instance.__getstate__()["nodes"]
         self._batch.append((instance, nodes))
         self._nodes += len(nodes)
@@ -105,23 +125,27 @@ class TreeCheck(ContentCheck):
         parents = _Parents(left != _LEAF, nodes)
         children = parents.check_children(left, every["right_child"])
         parents.check_features(every["feature"], _numbers(tree.n_features for tree in trees))
-        announced = [tree.max_depth for tree in trees]
         if len(trees) < _FEW_TREES and hasattr(trees[0], "compute_node_depths"):
-            deepest = max(int(tree.compute_node_depths().max()) - 1 - most for tree, most in zip(trees, announced, strict=True))
+            deepest = max(int(tree.compute_node_depths().max()) - 1 - tree.max_depth for tree in trees)
         else:
-            deepest = parents.depth_over(children, announced)
+            deepest = parents.depth_over(children, [tree.max_depth for tree in trees])
         if deepest > 0:
             _refuse("a tree is deeper than it says")
 
 
-def make_checked_tree(cls: Any, check: ContentCheck) -> Callable[..., Any]:
-    """Return what is called in the place of `Tree`, which copies as many classes as it is told there are outputs."""
+def make_checked_tree(cls: Any, made: list[Any]) -> Callable[..., Any]:
+    """Return what is called in the place of `Tree`, which copies as many classes as it is told there are outputs.
+
+    Args:
+        cls: `Tree`.
+        made: gets what it makes.
+    """
 
     def make(n_features: int, n_classes: NDArray[Any], n_outputs: int) -> Any:
         if type(n_classes) is not np.ndarray or n_classes.shape != (n_outputs,) or n_classes.dtype.kind != "i":
             _refuse("a tree has classes")
         tree = cls(n_features, n_classes, n_outputs)
-        check.note(tree)
+        made.append(tree)
         return tree
 
     return make
@@ -140,7 +164,10 @@ def make_noted(real: Callable[[Any], Any], note: Callable[[Any], None]) -> Calla
 
 def _joined(nodes: Sequence[Any]) -> Any:
     """The nodes of all trees, one tree after the other; they have one dtype."""
-    return nodes[0] if len(nodes) == 1 else np.frombuffer(b"".join(nodes), nodes[0].dtype)
+    if len(nodes) == 1:
+        return nodes[0]
+    # Not the arrays themselves: each would write a description of its record for the buffer protocol.
+    return np.frombuffer(b"".join([each.tobytes() for each in nodes]), nodes[0].dtype)
 
 
 def _numbers(numbers: Iterable[int]) -> Integers:
@@ -318,7 +345,7 @@ def _nodes_of(predictors: Sequence[Any]) -> list[Any]:
     """The nodes of each tree: arrays of scikit-learn's record."""
     nodes = [predictor.__dict__.get("nodes") for predictor in predictors]
     dtype = sys.modules["sklearn.ensemble._hist_gradient_boosting.common"].PREDICTOR_RECORD_DTYPE
-    if not all(type(each) is np.ndarray and each.shape and each.flags.c_contiguous for each in nodes):
+    if not all(type(each) is np.ndarray and each.ndim == 1 and len(each) for each in nodes):
         _refuse("a boosted tree has nodes")
     if any(other != dtype for other in {id(each.dtype): each.dtype for each in nodes}.values()):
         _refuse("a boosted tree has nodes")
@@ -336,9 +363,9 @@ def _bitsets(predictor: Any) -> int:
 class NeighboursCheck(ContentCheck):
     """KD trees and ball trees, whose nodes name ranges of an array of indices."""
 
-    def before_state(self, instance: Any, state: Any) -> bool:
+    def set_state(self, instance: Any, state: Any) -> None:
         """Leave it to the end; `newObj` noted the tree."""
-        return False
+        instance.__setstate__(state)
 
     def finish(self) -> None:
         """Check each tree."""
@@ -380,45 +407,56 @@ def _check_metric(metric: Any, features: int) -> None:
 class GeneratorCheck(ContentCheck):
     """numpy's random generators: positions in their buffers."""
 
-    def before_state(self, instance: Any, state: Any) -> bool:
-        """Check the positions."""
+    def set_state(self, instance: Any, state: Any) -> None:
+        """Check the positions first."""
         _check_positions(state, depth=4)
-        return False
+        set_state(instance, state)
 
 
 def _check_positions(state: Any, depth: int) -> None:
-    if type(state) is tuple and depth:
-        for part in state:
-            _check_positions(part, depth - 1)
-    if type(state) is not dict or not depth:
+    """Look through the parts of a state; those of numpy before 1.17 are not named."""
+    if not depth or type(state) not in (dict, tuple, list):
+        if isinstance(state, dict | tuple | list):
+            _refuse("a random generator has a state")
         return
+    if type(state) is dict:
+        positions, parts = state, tuple(state.values())
+    else:
+        positions, parts = {"pos": state[2]} if len(state) > 2 and state[0] == "MT19937" else {}, state
     for name, limit in (("pos", _MT19937_KEY), ("buffer_pos", _PHILOX_BUFFER)):
-        if name in state and not (type(state[name]) is int and 0 <= state[name] <= limit):
+        if name in positions and not (type(positions[name]) is int and 0 <= positions[name] <= limit):
             _refuse("a random generator has a position")
-    for part in state.values():
+    for part in parts:
         _check_positions(part, depth - 1)
 
 
 class DistributionCheck(ContentCheck):
     """scipy's distributions, which run a text of their state: it must be the one that scipy itself made."""
 
-    def before_state(self, instance: Any, state: Any) -> bool:
-        """Compare the state with that of scipy's own instance of the class."""
+    def set_state(self, instance: Any, state: Any) -> None:
+        """Compare the state with that of scipy's own instance of the class; then the text may run."""
         own = _pristine_state(type(instance))
-        text = "_parse_arg_template"
-        if type(state) is not dict or own is None or not state.keys() <= own.keys() or state.get(text) != own[text]:
+        if type(state) is not dict or own is None or not all(_is_own(name, state[name], own) for name in state):
             raise PayloadError(
                 f"the distribution {type(instance).__name__} has a state that scipy did not make",
                 hint="only scipy's own distributions can be loaded, from the same version of scipy",
             )
-        return True
+        with self.guard.lifted():
+            set_state(instance, state)
+
+
+def _is_own(name: str, value: Any, own: Mapping[str, Any]) -> bool:
+    """Whether scipy's state has it too: the text and what goes into it exactly, the rest as plain data."""
+    if name in ("_parse_arg_template", "numargs", "shapes"):
+        return bool(value == own[name]) and type(value) is type(own[name])
+    return name in own and (type(value) is type(own[name]) or type(value) in _PLAIN)
 
 
 def _pristine_state(cls: type) -> dict[str, Any] | None:
     stats = sys.modules.get("scipy.stats")
     for instance in vars(stats).values() if stats is not None else ():
         if type(instance) is cls:
-            return dict(instance.__getstate__())
+            return cast(dict[str, Any], instance.__getstate__())
     return None
 
 

@@ -24,6 +24,7 @@ _FROM_FIELDS = 0x1B  # what a structure takes over from its fields
 _STRUCTURE = 0x10
 _ALIGNED = 0x80  # may be set on a structure: its offsets are as a C compiler's
 _ALIGNMENTS = (1, 2, 4, 8, 16)
+_SEALED = "dict of fields"  # numpy keeps the very dict, so nothing is put into it any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +160,9 @@ def _read_subarray(base: Item, size: int) -> int:
 
 def _read_structure(names: list[Item], fields: Item, size: int) -> int:
     """Return the flags of a structure."""
-    if not isinstance(fields, Container) or fields.kind != "dict" or fields.parts is None:
+    if not isinstance(fields, Container) or fields.kind not in ("dict", _SEALED) or fields.parts is None:
         raise _refusal("fields")
+    fields.kind = _SEALED
     by_name = dict(zip(fields.parts[::2], fields.parts[1::2], strict=True))
     titles: list[Item] = []
     flags = _STRUCTURE

@@ -7,7 +7,8 @@ the payload has.
 """
 
 import sys
-from typing import Any, Final, NoReturn
+from functools import lru_cache
+from typing import Any, Final, Literal, NoReturn
 
 import numpy as np
 
@@ -15,7 +16,10 @@ from safemodel.errors import PayloadError
 
 Dtype = np.dtype[Any]
 
-FOREIGN: Final = ">" if sys.byteorder == "little" else "<"
+_FLAT: Final = frozenset((int, str, type(None)))  # in the state of a dtype that has no parts
+_FLAT_KEPT: Final = 256
+
+FOREIGN: Final[Literal["<", ">"]] = ">" if sys.byteorder == "little" else "<"
 
 _FLAG_ALIGNED: Final = 0x80
 _SPECS: Final = frozenset("biufcmMOSUV")  # numpy's letters; no digits, no commas, no names
@@ -34,6 +38,12 @@ def derive_dtype(spec: object, state: object) -> Dtype:
     Raises:
         PayloadError: numpy does not write this spec with this state.
     """
+    if type(spec) is str and type(state) is tuple and _FLAT.issuperset(map(type, state)):
+        return _derive_flat(spec, state)
+    return _derive(spec, state)
+
+
+def _derive(spec: object, state: object) -> Dtype:
     try:
         dtype = _construct(spec, state)
         reduced = dtype.__reduce__()
@@ -42,6 +52,9 @@ def derive_dtype(spec: object, state: object) -> Dtype:
     if reduced[1] != (spec, False, True) or reduced[2] != state:
         _refuse()
     return dtype
+
+
+_derive_flat = lru_cache(maxsize=_FLAT_KEPT)(_derive)  # they are few, and numpy's own instances
 
 
 def _construct(spec: object, state: object) -> Dtype:
@@ -53,7 +66,7 @@ def _construct(spec: object, state: object) -> Dtype:
     if type(spec) is not str or spec[:1] not in _SPECS or not spec[1:].isdecimal():
         _refuse()
     if base is not None:
-        return np.dtype(base)
+        return np.dtype(base) if isinstance(base[0], np.dtype) else _refuse()
     if len(state) == 9:
         return _times(spec, order, state[8])
     return _ordered(np.dtype(spec), order)
@@ -75,7 +88,9 @@ def _times(spec: str, order: str, metadata: Any) -> Dtype:
 def _structure(spec: object, flags: int, names: Any, fields: Any, size: int) -> Dtype:
     """A structure: fields with offsets, and titles where there are any."""
     described = [fields[name] for name in names]
-    layout: dict[str, Any] = {
+    if not all(isinstance(field[0], np.dtype) for field in described):
+        _refuse()  # numpy takes None for float64, also when it compares
+    layout: Any = {
         "names": list(names),
         "formats": [field[0] for field in described],
         "offsets": [field[1] for field in described],

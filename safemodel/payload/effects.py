@@ -17,7 +17,6 @@ from safemodel.payload.dtypes import DTYPE, DtypeValue
 from safemodel.payload.lookup import Lookup
 from safemodel.payload.values import (
     ARGUMENTS,
-    EMPTY_TUPLE,
     KEY,
     SAME,
     STATE,
@@ -95,6 +94,8 @@ class Effects:
         if isinstance(made, DtypeValue):
             made.set_state(state)
         put(made, state, STATE)
+        if isinstance(state, Container) and type(made) is Made:
+            state.parts = None  # nothing looks into it any more, and it would keep all of the model's values
         return None
 
     def setitems(self, stack: Stack, items: Stack, plain_pairs: int = 0) -> None:
@@ -194,7 +195,7 @@ class Effects:
             made = self._wrapper(cls.use, "newobj")
         else:
             raise PayloadError("joblib's array wrapper is made in a way that joblib does not use")
-        if arguments is not EMPTY_TUPLE:
+        if arguments.parts != []:
             put(made, arguments, ARGUMENTS)
         return made
 
@@ -239,9 +240,14 @@ class Effects:
                     self._guard.check(key)
 
 
-def _push_tuple(stack: Stack, count: int) -> None:
-    items = [stack.pop() for _ in range(count)]
-    stack.append(make_tuple(items[::-1]))
+def _tuple2(effects: Effects, stack: Stack) -> None:
+    second, first = stack.pop(), stack.pop()
+    stack.append(make_tuple([first, second]))
+
+
+def _tuple3(effects: Effects, stack: Stack) -> None:
+    third, second, first = stack.pop(), stack.pop(), stack.pop()
+    stack.append(make_tuple([first, second, third]))
 
 
 def _arguments(item: Item) -> Container:
@@ -266,9 +272,9 @@ ON_STACK: Final[dict[bytes, Callable[[Effects, Stack], object]]] = {
     b"\x81": Effects.newobj,
     b"\x92": Effects.newobj_ex,
     b"\x85": lambda effects, stack: stack.append(make_tuple([stack.pop()])),
-    b"\x86": lambda effects, stack: _push_tuple(stack, 2),
-    b"\x87": lambda effects, stack: _push_tuple(stack, 3),
-    b")": lambda effects, stack: stack.append(EMPTY_TUPLE),
+    b"\x86": _tuple2,
+    b"\x87": _tuple3,
+    b")": lambda effects, stack: stack.append(make_tuple([])),
     b"]": lambda effects, stack: stack.append(Container("list", None)),
     b"}": lambda effects, stack: stack.append(Container("dict", [])),
     b"\x8f": lambda effects, stack: stack.append(Container("set", None)),

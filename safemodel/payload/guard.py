@@ -3,7 +3,7 @@
 Rules kept here:
 
 * One audit hook (PEP 578) for the process, installed when it is first needed. It denies whatever is not listed, and
-  only in a thread that loads: others pay one look at an empty dict.
+  only in a thread that loads: others pay one look at an empty dict. Python 3.11 has no event for starting a thread.
 * A refusal stands even if the code that met it swallows the exception: leaving the guard raises it again.
 * What happens in a loading thread without being the payload's doing is let alone: signal handlers are recognised by
   their code. Finalizers of other garbage do not run, since automatic collection is off meanwhile. Warnings are kept
@@ -17,7 +17,7 @@ import sys
 import threading
 import warnings
 from _thread import get_ident
-from types import FrameType, TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import Any, Final, TextIO
 
 from safemodel.errors import PayloadError
@@ -60,10 +60,12 @@ class Guard:
         else:
             _guards[get_ident()] = self._outer
         _hold.leave()
-        for shown in self._warnings:
-            warnings.showwarning(*shown)
-        if self._refusal is not None and error is not self._refusal:
-            raise self._refusal from error
+        try:
+            for shown in self._warnings:
+                warnings.showwarning(*shown)
+        finally:
+            if self._refusal is not None and error is not self._refusal:
+                raise self._refusal from error
 
     def lifted(self) -> "_Lifted":
         """Return a context manager inside which the guard does not stand, for code that was checked by itself."""
@@ -87,8 +89,9 @@ class Guard:
             return
         if _in_signal_handler(sys._getframe(1)):
             return
+        what = f"the import of {arguments[0]}" if event == "import" else f"the event {event}"
         refusal = PayloadError(
-            f"the payload caused the event {event!r} while it was loaded",
+            f"the payload caused {what} while it was loaded",
             hint="no model needs this; report it to whoever signed it",
         )
         self._refusal = self._refusal or refusal
@@ -158,8 +161,6 @@ def _show_later(
 
 def _install() -> None:
     global _installed
-    if _installed:
-        return
     with _lock:
         if not _installed:
             sys.addaudithook(_audit)
@@ -173,9 +174,16 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
             guard.judge(event, arguments)
 
 
+def _code_of(handler: Any) -> CodeType | None:
+    """What runs when a function, a method, a partial or a callable object is called; None if that is not Python."""
+    function = getattr(handler, "func", handler)
+    code: CodeType | None = getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
+    return code
+
+
 def _in_signal_handler(frame: FrameType | None) -> bool:
     """Tell whether a frame, or one that it returns to, runs a function that is set as a signal handler."""
-    codes = {getattr(handler, "__code__", None) for handler in map(signal.getsignal, signal.valid_signals())}
+    codes = {_code_of(handler) for handler in map(signal.getsignal, signal.valid_signals()) if callable(handler)}
     while frame is not None:
         if frame.f_code in codes:
             return True

@@ -20,7 +20,7 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final
+from typing import Final, cast
 
 from safemodel.errors import LimitExceededError, PayloadError
 from safemodel.format.limits import INTEGER_BYTES_MAX, INTEGER_TEXT_MAX, MIB
@@ -90,6 +90,7 @@ def _run(highest: int) -> re.Pattern[bytes]:
         rb"j.{4}|q.|r..[\0-\x%02x]\0" % highest,
         _counted(b"C", 255),
         _counted(b"X", 255, rb"\0\0\0"),
+        _counted(b"\x96", 255, rb"\0\0\0\0\0\0\0"),
         _TEXT_LINES,
     )
     return re.compile(rb"(?s:(?:" + rb"|".join(choices) + rb")*+)")
@@ -143,7 +144,8 @@ class _Lexer:
         self._end = end
         self._stopped = False
         self._slots = end - start
-        self._run = _run(_third_byte(end - start)).match
+        # It matches the empty text too, hence always.
+        self._run = cast(Callable[[memoryview, int, int], re.Match[bytes]], _run(_third_byte(end - start)).match)
         self._notes: list[Note] = []
         self._wide = 0
 
@@ -170,7 +172,9 @@ class _Lexer:
     def _lex_to_array(self, position: int, region: Region, number: int) -> int:
         """Lex up to the BUILD of an array's wrapper; the array's bytes go into that BUILD's note."""
         data, notes, cut = self._data, self._notes, region.cut
-        last = cut - 1
+        last, resume = cut - 1, region.start + region.size
+        if not position <= last < region.start <= resume < self._end:
+            raise PayloadError(f"array {number} does not lie between opcodes")
         body = position + _FRAME_HEAD
         if body <= last and _HEAD.unpack_from(data, position) == (_FRAME, cut - body):
             position = self._drop_frame_head(position)  # the frame that joblib closes at a wrapper: most of them
@@ -178,7 +182,6 @@ class _Lexer:
             self._lex_opcodes(position, cut)
             if not notes or notes.pop() != (last, cut, BUILD, BUILD):
                 raise PayloadError(f"array {number} does not follow a BUILD")
-        resume = region.start + region.size
         note = b"J" + number.to_bytes(4, "little") + _ARRAY
         notes.append((last, resume, note, note))
         return resume
@@ -253,7 +256,8 @@ class _Lexer:
         head = position + 1 + length.size
         if head > end:
             _refuse(self, position, end)
-        after = head + length.unpack_from(self._data, position + 1)[0]
+        (announced,) = length.unpack_from(self._data, position + 1)
+        after: int = head + announced
         if after > end:
             raise LimitExceededError(f"{after - head} bytes are announced, {end - head} are left")
         return after

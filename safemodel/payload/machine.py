@@ -36,6 +36,7 @@ from safemodel.payload.opcodes import (
     TOKEN,
     TOKENS,
     WRAPPER,
+    check_text,
     integer,
     pack_integer,
     read_float,
@@ -349,7 +350,11 @@ class Machine:
 
     def _long_text(self, position: int, limit: int, width: int) -> int:
         start, size = self._counted(position, limit, width)
-        self._push_text(str(self._data[start : start + size], "utf-8", "surrogatepass"))
+        if size > 4 * GLOBAL_NAME_MAX:
+            self._stack.append(OPAQUE)
+            check_text(self._data[start : start + size])
+        else:
+            self._push_text(text(bytes(self._data[start : start + size])))
         return start + size
 
     def _push_text(self, value: str) -> None:

@@ -31,12 +31,6 @@ class Nesting:
         """
         self._measure(value)
 
-    def look_at_arguments(self, arguments: tuple[object, ...]) -> None:
-        """Bound the tuples among arguments, which come in a tuple of their own."""
-        for argument in arguments:
-            if type(argument) is tuple:
-                self._measure(argument)
-
     def inherit(self, made: object, arguments: tuple[object, ...]) -> None:
         """Count an object that may be a tuple in the end, such as a named one, like the arguments it is made from."""
         self._known[id(made)] = (made, self._measure(arguments))

@@ -7,10 +7,11 @@ spaces, underscores), only what picklers write is accepted.
 import re
 import struct
 from codecs import escape_decode, raw_unicode_escape_decode  # the functions themselves: a look-up by name imports
-from typing import Final, cast
+from encodings.utf_8 import IncrementalDecoder
+from typing import Final
 
 from safemodel.errors import LimitExceededError, PayloadError
-from safemodel.format.limits import INTEGER_TEXT_MAX
+from safemodel.format.limits import INTEGER_TEXT_MAX, MIB
 
 NARROW: Final = 7  # bytes of an integer that stays below 2**61 - 1, from where on integers share hashes
 
@@ -77,6 +78,18 @@ def text(utf8: bytes) -> str:
     return utf8.decode("utf-8", "surrogatepass")
 
 
+def check_text(utf8: memoryview) -> None:
+    """Check a long text piece by piece, because the whole may take four times its bytes.
+
+    Raises:
+        UnicodeDecodeError: it is not UTF-8.
+    """
+    decoder = IncrementalDecoder("surrogatepass")
+    for start in range(0, len(utf8), MIB):
+        decoder.decode(bytes(utf8[start : start + MIB]))
+    decoder.decode(b"", True)
+
+
 def plain(item: str | bytes) -> object:
     """Return the real value of a text or of the bytes of a plain opcode."""
     if isinstance(item, str):
@@ -94,8 +107,10 @@ def integer(item: object) -> int | None:
     if not isinstance(item, bytes):
         return None
     code = item[:1]
-    if code in b"KM":
-        return int.from_bytes(item[1:], "little")
+    if code == b"K":
+        return item[1]
+    if code == b"M":
+        return item[1] + 256 * item[2]
     if code == b"J":
         return int.from_bytes(item[1:], "little", signed=True)
     return int.from_bytes(item[2:], "little", signed=True) if code == b"\x8a" else None
@@ -165,7 +180,7 @@ def read_string(line: bytes) -> str:
     quoted = len(line) >= 2 and line[0] == line[-1] and line[:1] in (b"'", b'"')
     if not quoted or not _LITERAL.fullmatch(line, 1, len(line) - 1):
         raise PayloadError("a quoted string was expected")
-    return cast(bytes, escape_decode(line[1:-1])[0]).decode("ascii")
+    return escape_decode(line[1:-1])[0].decode("ascii")
 
 
 def read_unicode(line: bytes) -> str:
@@ -174,4 +189,4 @@ def read_unicode(line: bytes) -> str:
     Raises:
         UnicodeDecodeError: a broken escape.
     """
-    return cast(str, raw_unicode_escape_decode(line)[0])
+    return raw_unicode_escape_decode(line)[0]

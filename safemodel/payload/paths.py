@@ -21,7 +21,8 @@ def path_of(owner: Value | None, key: object) -> str:
     steps: list[str] = []
     while owner is not None and len(steps) < _STEPS_MAX:
         steps.append(_step(owner, key))
-        owner, key = owner.owner, owner.key
+        key = owner.key
+        owner = owner.owner
     front = "..." if owner is not None else ""
     return front + "".join(reversed(steps)).removeprefix(".")
 

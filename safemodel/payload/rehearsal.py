@@ -23,7 +23,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safemodel.errors import GlobalNotAllowedError, LimitExceededError, PayloadError
-from safemodel.payload.arguments import COMPILED, CONSTRUCTORS, RECONSTRUCT, RECORD, check_builtin, count_items
+from safemodel.payload.arguments import (
+    COMPILED,
+    CONSTRUCTORS,
+    RECONSTRUCT,
+    RECONSTRUCTOR,
+    RECORD,
+    check_builtin,
+    count_items,
+)
 from safemodel.payload.dtypestate import Dtype
 from safemodel.payload.findings import NESTED, Region
 from safemodel.payload.lexer import Stream, lex
@@ -33,6 +41,7 @@ from safemodel.payload.standins import (
     CALL,
     DTYPE,
     NEWOBJ,
+    WRAPPER,
     Global,
     Made,
     MadeArray,
@@ -40,13 +49,13 @@ from safemodel.payload.standins import (
     Pair,
     Permissions,
     Roles,
+    Wrapper,
     callable_class,
     made_class,
     pair_of,
     spell,
 )
 
-WRAPPER: Final = ("joblib.numpy_pickle", "NumpyArrayWrapper")
 ALIGNMENT: Final = 16  # NUMPY_ARRAY_ALIGNMENT_BYTES
 LAST_MAPPED_PROTOCOL: Final = 2  # whose names are those of Python 2
 
@@ -74,12 +83,6 @@ class Plan:
     uses: dict[Pair, Roles] = field(default_factory=dict)
     arrays: list[Array | None] = field(default_factory=list)
     dtypes: list[Dtype | None] = field(default_factory=list)
-
-
-class Wrapper:
-    """Stands for joblib's array wrapper, in the rehearsal and in the load; joblib's own is never imported."""
-
-    used = False
 
 
 class _Collapsed:
@@ -131,8 +134,6 @@ class Rehearsal:
             # Classes that may be called belong to this load and are cycles; they must not keep the buffer alive.
             self.nesting.clear()
             self._stand_ins.clear()
-        if len(self.plan.arrays) != len(self._regions):
-            raise PayloadError(f"{len(self.plan.arrays)} arrays are made, the index has {len(self._regions)}")
         if any(dtype is None for dtype in self.plan.dtypes):  # not "in": numpy takes None for float64
             raise PayloadError("a numpy dtype never gets its state")
         return self.plan
@@ -164,7 +165,11 @@ class Rehearsal:
             return callable_class(pair, roles, self.nesting.look) if CALL in roles else made_class(pair, roles)
         if rule is None:
             return Global(pair, roles, self.nesting.look)
-        value = partial(self._make_dtype, roles) if pair == DTYPE else rule.real if rule.plain else None
+        value = rule.real if rule.plain else None
+        if pair == DTYPE:
+            value = partial(self._make_dtype, roles)
+        elif pair == RECONSTRUCTOR:
+            value = partial(_reconstruct, made_class(pair, roles))
         return Global(pair, roles, self.nesting.look, rule.check, value, rule.check_state)
 
     def _roles(self, pair: Pair) -> Roles:
@@ -196,11 +201,11 @@ class Rehearsal:
 
     # Arrays.
 
-    def array(self, wrapper: object, state: object, number: int, *, nested: bool) -> object:
+    def array(self, wrapper: object, state: object, number: int) -> object:
         """Stand for an array wrapper's BUILD; the real array is made here and kept for the load."""
         arrays = self.plan.arrays
-        if type(wrapper) is not Wrapper or wrapper.used or nested or number != len(arrays):
-            raise PayloadError("an array is met that the index does not have there")
+        if type(wrapper) is not Wrapper or wrapper.used:
+            raise PayloadError(f"array {number} of the index does not follow an array wrapper")
         wrapper.used = True
         region = self._regions[number]
         dtype, shape, order, padded = _read_wrapper(state)
@@ -228,6 +233,11 @@ class Rehearsal:
         if not isinstance(value, Made) or value.pair not in RECONSTRUCT or not value.built:
             raise PayloadError(f"array {number} is to hold objects, and its stream makes no array")
         return value
+
+
+def _reconstruct(made: type[Made], cls: object, base: object, state: object) -> object:
+    """Stand for what protocols 0 and 1 make all objects with."""
+    return Wrapper() if cls is Wrapper else object.__new__(made)
 
 
 def _read_wrapper(state: Any) -> tuple[MadeDtype, tuple[int, ...], Any, bool]:
@@ -276,4 +286,4 @@ class _Unpickler(pickle.Unpickler):
         first, second, number = question
         if number is None:
             return self._rehearsal.make_instance(first, second)
-        return self._rehearsal.array(first, second, number, nested=self._nested)
+        return self._rehearsal.array(first, second, number)

@@ -1,7 +1,8 @@
 """Restricted loading: lex, rehearse, load; always all three, over the same verified bytes in private memory.
 
 1. `lexer`: one pass over every opcode stream.
-2. `rehearsal`: C's unpickler with inert stand-ins; globals, roles, arguments, dtypes and the places of arrays hold after it.
+2. `rehearsal`: C's unpickler with inert stand-ins; after it, globals, roles, arguments, dtypes and the places of
+   arrays hold.
 3. Here: the same opcodes with the real classes, under the `guard`. Arrays are views of the private memory.
 
 joblib's own loader is not used: up to version 1.5 it reads arrays of objects with a bare `pickle.load`, and it opens
@@ -10,9 +11,9 @@ files that a payload names (docs/threat-model.md).
 
 import pickle
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import numpy as np
 
@@ -24,14 +25,14 @@ from safemodel.payload.arguments import (
     check_array_state,
     check_masked_state,
 )
-from safemodel.payload.content import ContentCheck, TreeCheck, make_checked_tree, make_noted, rule_for
+from safemodel.payload.content import ContentCheck, TreeCheck, make_checked_tree, make_noted, rule_for, set_state
 from safemodel.payload.dtypestate import Dtype, is_foreign
 from safemodel.payload.findings import Counts, Region
 from safemodel.payload.guard import Guard
-from safemodel.payload.rehearsal import LAST_MAPPED_PROTOCOL, WRAPPER, Plan, Rehearsal, Wrapper, python3_name
+from safemodel.payload.rehearsal import LAST_MAPPED_PROTOCOL, Plan, Rehearsal, python3_name
 from safemodel.payload.resolution import resolve
 from safemodel.payload.splice import OneFrame, splice_load
-from safemodel.payload.standins import CALL, DTYPE, Pair, Permissions
+from safemodel.payload.standins import CALL, DTYPE, WRAPPER, Pair, Permissions, Wrapper
 
 
 def load_restricted(
@@ -89,33 +90,14 @@ class _Load:
     """The third pass: one load with the real classes."""
 
     def __init__(self, data: memoryview, plan: Plan) -> None:
+        self.plan = plan
+        self.globals: dict[Pair, Any] = {}
+        self.setters: dict[type, Callable[[Any, Any], None]] = {}  # what BUILD does, by the class of the instance
         self._data = data
-        self._plan = plan
         self._dtypes = iter(plan.dtypes)
+        self._guard = Guard()
         self._checks: dict[type[ContentCheck], ContentCheck] = {}
-        self._check_of: dict[type, ContentCheck] = {}  # by the class of an instance
-        self.guard = Guard()
-        self.globals: dict[Pair, Any] = {WRAPPER: Wrapper} if WRAPPER in plan.uses else {}
-        self.globals |= resolve(plan.uses.keys() - self.globals.keys())
-        self._put_checked()
-
-    def _put_checked(self) -> None:
-        """Put checked constructors in the place of those that must not be called themselves."""
-        for pair, roles in self._plan.uses.items():
-            found = self.globals[pair]
-            rule = rule_for(found) if isinstance(found, type) else None
-            if rule is not None:
-                self._check_of[found] = self._checks.setdefault(rule, rule())
-            if CALL not in roles:
-                continue
-            if pair == DTYPE:
-                self.globals[pair] = self._next_dtype
-            elif rule is TreeCheck:
-                self.globals[pair] = make_checked_tree(found, self._check_of[found])
-            elif pair[1] == NEW_OBJECT and pair[0] in COMPILED:
-                self.globals[pair] = make_noted(found, self._note)
-            elif pair in CONSTRUCTORS:
-                self.globals[pair] = CONSTRUCTORS[pair].real or found
+        self._resolve()
 
     def run(self) -> Any:
         """Load the payload.
@@ -123,95 +105,107 @@ class _Load:
         Raises:
             Exception: whatever the real classes raise.
         """
-        with self.guard:
+        with self._guard:
             value = self.run_stream(None)
             for check in self._checks.values():
                 check.finish()
         return value
 
     def clear(self) -> None:
-        """Let go of everything: the checked constructors refer back here."""
+        """Let go of everything: what was put in the place of globals and of BUILD refers back here."""
         self.globals.clear()
+        self.setters.clear()
 
     def run_stream(self, number: int | None) -> Any:
         """Load one stream: the payload's own, or that of an array of objects."""
-        stream = self._plan.streams[number]
+        stream = self.plan.streams[number]
         return _Unpickler(self, splice_load(self._data, stream), stream.protocol).load()
+
+    def _resolve(self) -> None:
+        """Look the globals up, and put checked constructors in the place of those that must not be called."""
+        uses = self.plan.uses
+        found = resolve(uses.keys() - {WRAPPER})
+        self.globals |= found
+        if WRAPPER in uses:
+            self.globals[WRAPPER] = Wrapper
+        for pair, real in found.items():
+            check = self._check_for(real) if isinstance(real, type) else None
+            if CALL not in uses[pair]:
+                continue
+            if pair == DTYPE:
+                self.globals[pair] = self._next_dtype
+            elif isinstance(check, TreeCheck):
+                self.globals[pair] = make_checked_tree(real, check.made)
+            elif pair[1] == NEW_OBJECT and pair[0] in COMPILED:
+                self.globals[pair] = make_noted(real, self._note)
+            elif pair in CONSTRUCTORS:
+                self.globals[pair] = CONSTRUCTORS[pair].real or real
+
+    def _check_for(self, cls: type) -> ContentCheck | None:
+        rule = rule_for(cls)
+        if rule is None:
+            return None
+        check = self._checks.setdefault(rule, rule(self._guard))
+        self.setters[cls] = check.set_state
+        return check
 
     def _next_dtype(self, spec: object, align: bool, copy: bool) -> Dtype | None:
         """Stand for `numpy.dtype`: the rehearsal made all of them, in this order."""
         return next(self._dtypes)
 
     def _note(self, made: Any) -> None:
-        check = self._check_of.get(type(made))
+        check = self._check_for(type(made))
         if check is not None:
-            check.note(made)
+            check.made.append(made)
 
-    # What BUILD and the arrays do.
-
-    def build(self, instance: Any, state: Any) -> None:
-        """Set a state, after a look at it where that is needed."""
-        check = self._check_of.get(type(instance))
-        if check is not None:
-            self._build_checked(check, instance, state)
-            return
-        if isinstance(instance, np.dtype):
-            return  # it has its state already
-        if isinstance(instance, np.ndarray):
-            self._check_array(instance, state)
-        elif isinstance(instance, _NEVER_BUILT):
-            raise PayloadError("the payload sets the state of something that it did not make")
-        set_state(instance, state)
-
-    def _build_checked(self, check: ContentCheck, instance: Any, state: Any) -> None:
-        if check.before_state(instance, state):
-            with self.guard.lifted():
-                set_state(instance, state)
-        else:
-            set_state(instance, state)
-        check.after_state(instance)
-
-    def _check_array(self, array: np.ndarray[Any, Any], state: Any) -> None:
-        dtype = state[2] if type(state) is tuple and len(state) > 2 and isinstance(state[2], np.dtype) else None
-        if isinstance(array, np.ma.MaskedArray):
-            check_masked_state(state, dtype, lists=True)
-        elif type(array).__setstate__ is np.ndarray.__setstate__:
-            check_array_state(state, dtype, lists=True)
-        else:  # a class that adds something of its own to what numpy sets
-            check_array_state(state[:5] if dtype is not None else None, dtype, lists=True)
+    def setter_for(self, cls: type) -> Callable[[Any, Any], None]:
+        """Return what BUILD does to the instances of a class, when the first of them is met."""
+        if self._check_for(cls) is None:
+            self.setters[cls] = _setter_for(cls)
+        return self.setters[cls]
 
     def array(self, number: int) -> Any:
         """Hand out an array."""
-        array = self._plan.arrays[number]
+        array = self.plan.arrays[number]
         if array is not None:
             return array
         value = self.run_stream(number)
         return value.byteswap().view(value.dtype.newbyteorder("=")) if is_foreign(value.dtype) else value
 
 
-def set_state(instance: Any, state: Any) -> None:
-    """Do what BUILD does (CPython, Modules/_pickle.c, `load_build`).
+def _setter_for(cls: type) -> Callable[[Any, Any], None]:
+    if issubclass(cls, np.dtype):
+        return _keep_state
+    masked = sys.modules.get("numpy.ma")  # if it is not imported, the class is none of its
+    if masked is not None and issubclass(cls, masked.MaskedArray):
+        return _set_masked_state
+    if issubclass(cls, np.ndarray):
+        return _set_array_state
+    return _refuse_state if issubclass(cls, _NEVER_BUILT) else set_state
 
-    Args:
-        instance: the object.
-        state: what its `__setstate__` takes, or its attributes, or those and its slots.
 
-    Raises:
-        Exception: whatever the class raises.
-    """
-    setter = getattr(instance, "__setstate__", None)
-    if setter is not None:
-        setter(state)
-        return
-    slots = None
-    if type(state) is tuple and len(state) == 2:
-        state, slots = state
-    if state:
-        attributes = instance.__dict__
-        for name, value in state.items():
-            attributes[sys.intern(name) if type(name) is str else name] = value
-    for name, value in (slots or {}).items():
-        setattr(instance, name, value)
+def _keep_state(instance: object, state: object) -> None:
+    """A dtype is complete from the beginning."""
+
+
+def _set_array_state(array: Any, state: Any) -> None:
+    plain = type(array).__setstate__ is np.ndarray.__setstate__
+    # A class of its own may add to what numpy sets.
+    check_array_state(state if plain or type(state) is not tuple else state[:5], _dtype_in(state), lists=True)
+    array.__setstate__(state)
+
+
+def _set_masked_state(array: Any, state: Any) -> None:
+    check_masked_state(state, _dtype_in(state), lists=True)
+    array.__setstate__(state)
+
+
+def _dtype_in(state: Any) -> Dtype | None:
+    return state[2] if type(state) is tuple and len(state) > 2 and isinstance(state[2], np.dtype) else None
+
+
+def _refuse_state(instance: object, state: object) -> NoReturn:
+    raise PayloadError("the payload sets the state of something that it did not make")
 
 
 class _Unpickler(pickle.Unpickler):
@@ -220,6 +214,7 @@ class _Unpickler(pickle.Unpickler):
     def __init__(self, load: _Load, opcodes: bytes, protocol: int) -> None:
         super().__init__(OneFrame(opcodes))
         self._load = load
+        self._setters = load.setters
         self._mapped = protocol <= LAST_MAPPED_PROTOCOL
 
     def find_class(self, module: str, name: str) -> Any:
@@ -228,10 +223,13 @@ class _Unpickler(pickle.Unpickler):
     def persistent_load(self, question: Any) -> Any:
         """Answer a question, see `lexer`."""
         if len(question) == 2:
-            self._load.build(*question)
-        elif len(question) == 3:
-            cls, arguments, number = question
-            return cls.__new__(cls, *arguments) if number is None else self._load.array(number)
+            instance, state = question
+            cls = type(instance)
+            (self._setters.get(cls) or self._load.setter_for(cls))(instance, state)
+            return instance
+        if len(question) == 3:
+            first, second, number = question
+            return first.__new__(first, *second) if number is None else self._load.array(number)
         return question[0]
 
 

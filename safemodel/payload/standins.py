@@ -20,10 +20,12 @@ Look: TypeAlias = Callable[[Arguments], None]
 
 CALL: Final = "call"
 NEWOBJ: Final = "newobj"
+REFERENCE: Final = "reference"
 SETITEMS: Final = "setitems"
 SETS_STATE: Final = "build"
 
 DTYPE: Final = ("numpy", "dtype")
+WRAPPER: Final = ("joblib.numpy_pickle", "NumpyArrayWrapper")
 
 CLASSES_KEPT: Final = 4096  # more than the catalogue has
 
@@ -43,6 +45,16 @@ def refuse_role(pair: Pair, role: str) -> NoReturn:
         f"the payload uses {spell(pair)} in the role {role!r}, for which it is not signed or not allowed",
         hint="see which roles it was signed for with `safemodel inspect`",
     )
+
+
+class Wrapper:
+    """Stands for joblib's array wrapper, in the rehearsal and in the load; joblib's own is never imported.
+
+    Attributes:
+        used: its array was handed out.
+    """
+
+    used = False
 
 
 class Made:
@@ -73,21 +85,21 @@ class Made:
         if check is not None:
             check(state)
 
-    def append(self, item: object = None) -> None:
+    def append(self, item: object) -> None:
         """Stand for APPEND."""
         if SETITEMS not in self.roles:
             refuse_role(self.pair, SETITEMS)
 
-    def extend(self, items: Iterable[object] = ()) -> None:
+    def extend(self, items: Iterable[object]) -> None:
         """Stand for APPENDS."""
-        self.append()
+        self.append(items)
 
-    def add(self, item: object = None) -> None:
+    def add(self, item: object) -> None:
         """Stand for ADDITEMS."""
-        self.append()
+        self.append(item)
 
     def __setitem__(self, key: object, value: object) -> None:
-        self.append()
+        self.append(value)
 
 
 class MadeArray(Made):
@@ -153,9 +165,10 @@ class Global:
         look: is given each tuple among the arguments of a call.
         check: is given the arguments of a call.
         value: makes the result, if that is plain data which the rehearsal needs.
+        check_state: is given the state of what a call made.
     """
 
-    __slots__ = ("_check", "_look", "_value", "made", "pair")
+    __slots__ = ("_check", "_look", "_value", "made", "pair", "roles")
 
     def __init__(
         self,
@@ -167,12 +180,19 @@ class Global:
         check_state: Callable[[object], None] | None = None,
     ) -> None:
         self.pair = pair
+        self.roles = roles
         self.made = made_class(pair, roles, check_state)
         self._look = look
         self._check = check if CALL in roles else self._refuse_call
         self._value = value
 
     def __call__(self, *arguments: object) -> object:
+        """Stand for REDUCE.
+
+        Raises:
+            GlobalNotAllowedError: it may not be called.
+            PayloadError: the arguments break a rule.
+        """
         if self._check is None:
             self._look_at(arguments)
         else:
@@ -200,10 +220,16 @@ class _Class(type):
         if cls.look is None:
             refuse_role(cls.pair, CALL)
         cls.look(arguments)
-        return object.__new__(cls)
+        return type.__call__(cls)
 
     def __setitem__(cls, key: object, value: object) -> NoReturn:
+        cls._refuse_items()
+
+    def _refuse_items(cls) -> NoReturn:
         refuse_role(cls.pair, SETITEMS)
+
+    # Looked up on the class itself, in the place of what its instances have.
+    append = extend = add = property(_refuse_items)
 
 
 @lru_cache(maxsize=CLASSES_KEPT)
@@ -236,10 +262,16 @@ def _class(pair: Pair, roles: Roles, check_state: Callable[[object], None] | Non
 
 
 def pair_of(value: object) -> Pair | None:
-    """Return which global a value stands for, if it stands for one."""
-    if type(value) is Global:
-        return value.pair
-    return value.pair if isinstance(value, type) and issubclass(value, Made) else None
+    """Return which global a value stands for, if it stands for one.
+
+    Raises:
+        GlobalNotAllowedError: it does, and may not be used as data.
+    """
+    if type(value) is not Global and not (isinstance(value, type) and issubclass(value, Made)):
+        return None
+    if REFERENCE not in value.roles:
+        refuse_role(value.pair, REFERENCE)
+    return value.pair
 
 
 def dtype_of(value: object) -> Dtype | None:

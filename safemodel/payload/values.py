@@ -186,7 +186,6 @@ class Wrapper(Made):
         self.owner, self.key = array, SAME
 
 
-EMPTY_TUPLE: Final = Container("tuple", [])
 OPAQUE: Final = Opaque()
 
 
@@ -202,32 +201,43 @@ def put_all(owner: Value, items: Sequence[Item], keys: Iterable[object]) -> None
         LimitExceededError: the owner would become too deep or too large.
         PayloadError: an item may not be put anywhere.
     """
-    owner.size += len(items)
-    if Value.classes.isdisjoint(map(type, items)):
-        return
-    for item, key in zip(items, keys, strict=False):
-        if isinstance(item, Value):
-            owner.size -= 1
-            put(owner, item, key)
+    size, height = owner.size + len(items), owner.height
+    if not Value.classes.isdisjoint(map(type, items)):
+        for item, key in zip(items, keys, strict=False):
+            if isinstance(item, Value):
+                item.put(owner, key)
+                size += item.size - 1
+                if item.height >= height:
+                    height = item.height + 1
+    owner.size, owner.height = size, height
+    _check_caps(height, size)
 
 
 def put(owner: Value, item: Item, key: object) -> None:
     """Put one item into a value, as `put_all`."""
-    if isinstance(item, str | bytes):
+    if isinstance(item, Value):
+        item.put(owner, key)
+        owner.size += item.size
+        if item.height >= owner.height:
+            owner.height = item.height + 1
+        _check_caps(owner.height, owner.size)
+    else:
         owner.size += 1
-        return
-    item.put(owner, key)
-    owner.size += item.size
-    if item.height >= owner.height:
-        owner.height = item.height + 1
-    if owner.height > DEPTH_MAX or owner.size > EXPANDED_MAX:
+
+
+def _check_caps(height: int, size: int) -> None:
+    if height > DEPTH_MAX or size > EXPANDED_MAX:
         raise LimitExceededError(f"values lie over {DEPTH_MAX} deep, or would be over {EXPANDED_MAX} without the memo")
 
 
 def make_tuple(parts: list[Item]) -> Container:
     """Make a tuple."""
     made = Container("tuple", parts if len(parts) <= PARTS_MAX else None)
-    put_all(made, parts, range(len(parts)))
+    for part in parts:  # most hold plain values only
+        if part.__class__ in Value.classes:
+            put_all(made, parts, range(len(parts)))
+            return made
+    made.size += len(parts)
     return made
 
 

@@ -4,7 +4,7 @@ It takes an opened source and values, and the order of its steps is the order of
 `VerifiedArtifact` carries the function that can, and only the gate makes one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, NoReturn, Self
@@ -12,7 +12,7 @@ from typing import Any, NoReturn, Self
 from safemodel.format.container import INDEX
 from safemodel.format.content import PAYLOAD_NUMBER, Content, Progress
 from safemodel.format.envelope import DetachedSignatures, artifact_digest
-from safemodel.format.manifest import Manifest
+from safemodel.format.manifest import GlobalReference, Manifest
 from safemodel.format.source import Source
 from safemodel.format.unverified import UnverifiedArtifact, read_unverified
 from safemodel.trust.decision import SignedBy, check_validity, judge_signatures
@@ -20,6 +20,7 @@ from safemodel.trust.keys import TrustedKeys
 from safemodel.trust.names import ExpectedName, check_name
 
 Unpickle = Callable[[Manifest, memoryview, bytes], Any]
+RefuseUnlisted = Callable[[Iterable[GlobalReference]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +31,15 @@ class Requirements:
         trust: the keys that may sign.
         name: the model that the caller wants.
         now: the verifier's clock, seconds since 1970 UTC.
+        refuse_unlisted: raises GlobalNotAllowedError unless the payload may reach for all of these globals; None where
+            nothing will be unpickled on this decision.
         detached: the content of the `.sig` file, if there is one.
     """
 
     trust: TrustedKeys
     name: ExpectedName
     now: int
+    refuse_unlisted: RefuseUnlisted | None = None
     detached: DetachedSignatures | None = None
 
 
@@ -137,6 +141,8 @@ def admit(source: Source, unverified: UnverifiedArtifact, requirements: Requirem
     content = Content.of(source, unverified)  # step 3: the manifest is parsed only now
     check_name(content.manifest, requirements.name)  # step 4
     check_validity(content.manifest, requirements.now)
+    if requirements.refuse_unlisted is not None:
+        requirements.refuse_unlisted(content.manifest.payload.globals)
     return Admission(digest.hex(), good.signers, good.warnings, content)
 
 

@@ -13,6 +13,7 @@ PUBLIC = {
     "DigestMismatchError",
     "EnvironmentMismatchError",
     "ExpiredError",
+    "Finding",
     "FormatError",
     "GlobalNotAllowedError",
     "KeyMaterialError",
@@ -42,6 +43,8 @@ PUBLIC = {
     "load",
     "load_signer",
     "load_verifying_key",
+    "pack",
+    "scan",
     "sign",
     "verify",
 }

@@ -1,7 +1,6 @@
 """Every attack of `files/` against the walk: refused, or reported with the very global that a catalogue refuses."""
 
 import csv
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +71,10 @@ from safemodel.errors import SafemodelError
 from safemodel.payload.streams import open_stream
 from safemodel.payload.walk import walk
 
+if sys.platform == "linux":
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_AS, (300 * 2**20, 300 * 2**20))
 imported = set(sys.modules)
 forbidden = {"import", "pickle.find_class", "exec", "compile", "os.system", "subprocess.Popen", "socket.connect"}
 sys.addaudithook(lambda event, details: event in forbidden and sys.exit(f"the walk caused {event} of {details}"))
@@ -87,7 +90,5 @@ assert not {"numpy", "joblib", "sklearn"} & imported
 
 
 def test_nothing_is_imported_and_memory_is_bounded() -> None:
-    """All files in one process: no import, no unpickling, and less memory than the bomb alone would take."""
+    """All files in one process: no import, no unpickling, and no more memory than a third of the bomb and the rest."""
     subprocess.run([sys.executable, "-c", _WALK_ALL, str(FILES)], check=True, timeout=120)
-    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    assert largest < 250 * 2**20

@@ -6,7 +6,7 @@ import io
 import lzma
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import joblib
@@ -45,7 +45,8 @@ def test_opens_what_joblib_writes(name: str, level: int, tmp_path: Path) -> None
 def test_opens_what_is_not_compressed() -> None:
     data = bytearray(RAW)
     stream, name = open_stream(data)
-    assert (name, stream, stream.obj is data) == ("none", RAW, True)
+    assert name == "none"
+    assert stream.obj is data
     assert open_stream(RAW, size=len(RAW))[0] == RAW
 
 
@@ -54,9 +55,9 @@ def test_expands(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     data = COMPRESSORS[name](RAW)
     for step in (1, 7, 4096, 10**6):
         monkeypatch.setattr(streams, "_STEP", step)
-        assert open_stream(data) == (RAW, name)
-        assert open_stream(data, size=len(RAW)) == (RAW, name)
-        assert open_stream(data, limit=len(RAW))[0] == RAW
+        for bounds in ({}, {"size": len(RAW)}, {"limit": len(RAW)}):
+            stream, found = open_stream(data, **bounds)
+            assert (bytes(stream), found) == (RAW, name)
 
 
 @pytest.mark.parametrize("name", COMPRESSORS)
@@ -85,14 +86,14 @@ def test_a_bomb_stops_early(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     taken = 0
     real = streams._collect
 
-    def collect(pieces: object, limit: int) -> memoryview:
-        def counted() -> object:
+    def collect(pieces: Iterator[bytes], limit: int) -> memoryview:
+        def counted() -> Iterator[bytes]:
             nonlocal taken
-            for piece in pieces:  # type: ignore[attr-defined]
+            for piece in pieces:
                 taken += len(piece)
                 yield piece
 
-        return real(counted(), limit)  # type: ignore[arg-type]
+        return real(counted(), limit)
 
     monkeypatch.setattr(streams, "_collect", collect)
     with pytest.raises(LimitExceededError):
@@ -138,13 +139,11 @@ def test_refuses_with_advice(head: bytes) -> None:
 
 
 def test_a_decoder_that_asks_for_too_much_memory_is_refused() -> None:
-    filters = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 512 * 1024 * 1024}]
-    data = bytearray(lzma.compress(RAW, filters=[{"id": lzma.FILTER_LZMA2, "preset": 0}]))
-    alone = bytearray(lzma.compress(RAW, lzma.FORMAT_ALONE))
-    alone[1:5] = filters[0]["dict_size"].to_bytes(4, "little")  # type: ignore[union-attr]
-    assert open_stream(data)[0] == RAW
+    data = bytearray(lzma.compress(RAW, lzma.FORMAT_ALONE))
+    open_stream(data)
+    data[1:5] = (2**29).to_bytes(4, "little")  # the size of its dictionary
     with pytest.raises(PayloadError):
-        open_stream(alone)
+        open_stream(data)
 
 
 def test_the_system_s_own_errors_pass(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,11 @@
 """Arrays in joblib's stream: the walk skips exactly what joblib reads, and refuses what joblib does not write."""
 
+import copyreg
 import io
 import pickle
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from copyreg import _reconstructor
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +88,8 @@ def test_skips_exactly_what_joblib_reads(name: str, protocol: int) -> None:
     regions = check_against_joblib(data)
     assert len(regions) == 3
     if not array.dtype.hasobject:
-        order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
-        assert data[regions[0].start :][: regions[0].size] == array.tobytes(order)
+        fortran = array.flags.f_contiguous and not array.flags.c_contiguous
+        assert data[regions[0].start :][: regions[0].size] == array.tobytes("F" if fortran else "C")
         assert (regions[0].start % 16, regions[0].kind) == (0, RAW)
 
 
@@ -134,6 +134,9 @@ def test_a_gigabyte_is_not_touched() -> None:
 # Forged wrappers and dtypes, written by the real pickler.
 
 
+RECONSTRUCTOR = vars(copyreg)["_reconstructor"]
+
+
 class Forged:
     def __init__(self, *reduced: object) -> None:
         self.reduced = reduced
@@ -166,7 +169,7 @@ def test_the_forger_writes_what_the_walk_takes() -> None:
     assert walk(forged(FIELDS)).counts.arrays == 1
 
 
-BAD_FIELDS = {
+BAD_FIELDS: dict[str, dict[str, object]] = {
     "a class that is no array": {"subclass": np.float64},
     "a class that is a text": {"subclass": "ndarray"},
     "a shape that is a list": {"shape": [2]},
@@ -266,7 +269,7 @@ def test_refuses_a_wrapper_inside_an_array_of_objects() -> None:
 
 @pytest.mark.parametrize("protocol", [0, 1])
 def test_wrappers_of_protocols_0_and_1(protocol: int) -> None:
-    made = Forged(_reconstructor, (NumpyArrayWrapper, object, None), dict(FIELDS))
+    made = Forged(RECONSTRUCTOR, (NumpyArrayWrapper, object, None), dict(FIELDS))
     assert walk(pickle.dumps(made, protocol)[:-1] + DATA + b".").counts.arrays == 1
     for arguments in (
         (NumpyArrayWrapper, object, 1),
@@ -277,7 +280,7 @@ def test_wrappers_of_protocols_0_and_1(protocol: int) -> None:
         (NumpyArrayWrapper,),
     ):
         with pytest.raises(PayloadError):
-            walk(pickle.dumps(Forged(_reconstructor, arguments, dict(FIELDS)), protocol)[:-1] + DATA + b".")
+            walk(pickle.dumps(Forged(RECONSTRUCTOR, arguments, dict(FIELDS)), protocol)[:-1] + DATA + b".")
     with pytest.raises(PayloadError):
         walk(pickle.dumps((NumpyArrayWrapper, object, None), protocol))
 
@@ -424,6 +427,18 @@ def test_refuses_a_dtype_with(name: str) -> None:
 def test_refuses_a_dtype_of(arguments: tuple[object, ...]) -> None:
     with pytest.raises(PayloadError):
         walk(pickle.dumps(Forged(np.dtype, arguments)))
+
+
+def test_the_fields_of_a_dtype_are_not_changed_any_more() -> None:
+    """numpy keeps the dict that it was given: what is put into it later would never be checked."""
+    fields = {"a": (np.dtype("i4"), 0)}
+    state = (3, "|", None, ("a",), fields, 4, 1, 16)
+    shared = [Forged(np.dtype, ("V4", False, True), state), Forged(np.dtype, ("V4", False, True), state), fields]
+    data = pickle.dumps(shared, 3)
+    walk(data)  # two dtypes may share it
+    assert data[-4:-3] == b"h"  # the fields, from the memo
+    with pytest.raises(PayloadError):
+        walk(data[:-2] + b"X\x01\0\0\0bNs" + data[-2:])
 
 
 MADE = b"\x80\x03cnumpy\ndtype\nX\x02\0\0\0f8\x89\x88\x87Rq\0"

@@ -1,19 +1,23 @@
 """Which globals the walk reports, in which roles, and where in the model."""
 
+import copyreg
+import io
 import pickle
 from collections import OrderedDict, defaultdict
-from copyreg import __newobj_ex__
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from functools import partial
 from typing import Any
 
+import joblib
 import numpy as np
 import pytest
 
 from safemodel.errors import LimitExceededError, PayloadError
 from safemodel.payload.walk import GlobalUse, walk
+
+NEWOBJ_EX = vars(copyreg)["__newobj_ex__"]
 
 
 class Forged:
@@ -59,7 +63,7 @@ def test_newobj(protocol: int) -> None:
 
 @pytest.mark.parametrize("protocol", [4, 5])
 def test_newobj_ex(protocol: int) -> None:
-    made = Forged(__newobj_ex__, (Forged, ("a",), {"b": Decimal}), None)
+    made = Forged(NEWOBJ_EX, (Forged, ("a",), {"b": Decimal}), None)
     assert found(made, protocol) == {"decimal.Decimal": ("reference",), f"{Forged.__module__}.Forged": ("newobj",)}
 
 
@@ -295,3 +299,12 @@ def test_what_picklers_ask_of_constructors(protocol: int) -> None:
 def test_what_picklers_do_not_ask_of_constructors(made: Forged) -> None:
     with pytest.raises(LimitExceededError):
         walk(pickle.dumps(made))
+
+
+def test_a_walk_leaves_nothing_behind_for_the_next_one() -> None:
+    empty_state = b"\x80\x02cacme\nClip\n)\x81)b."
+    joblibs = io.BytesIO()
+    joblib.dump(np.arange(3.0), joblibs)
+    before = walk(joblibs.getvalue())
+    assert roles_in(empty_state) == {"acme.Clip": ("build", "newobj")}
+    assert walk(joblibs.getvalue()) == before

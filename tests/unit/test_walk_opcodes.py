@@ -1,5 +1,6 @@
 """The walk's machine on hand-made streams: each opcode that it follows, and each that it refuses."""
 
+import gc
 import pickle
 import pickletools
 from collections.abc import Callable
@@ -20,7 +21,18 @@ VALUES = [
     True,
     [False, 0, 255, 256, 65535, 65536, -1, 2**31 - 1, -(2**31), 2**55, 2**60, 2**63, -(2**80), 10**200],
     [1.5, -0.0, float("inf"), float("-inf"), float("nan"), 1e300, 5e-324],
-    ["", "a", "é", "\N{GRINNING FACE}", "\ud800", "line\nfeed\\ \x00", "x" * 255, "é" * 128, "x" * 256, "x" * 70_000],
+    [
+        "",
+        "a",
+        "é",
+        "\N{GRINNING FACE}",
+        "\ud800",
+        "line\nfeed\\ \x00",
+        "x" * 255,
+        "é" * 128,
+        "x" * 256,
+        "x" * 70_000,
+    ],
     [b"", b"abc", b"x" * 255, b"x" * 256, bytearray(b"abc"), bytearray(b"x" * 300)],
     [(), (1,), (1, 2), (1, 2, 3), (1, 2, 3, 4), [], [1], {}, {1: 2}, set(), {1}, frozenset(), frozenset({1, 2})],
     {"a": [{"b": ({"c": None},)}], 1: 2, None: 3, (1, "x", 2.5): 4, 2.5: 5, b"k": 6, frozenset({7}): 7},
@@ -49,6 +61,11 @@ def test_follows_what_the_pickler_writes_and_counts_every_opcode(protocol: int, 
 @pytest.mark.parametrize("protocol", range(6))
 def test_follows_what_python_s_pickler_writes(protocol: int) -> None:
     data = pickle._dumps(VALUES, protocol)  # type: ignore[attr-defined]
+    assert walk(data).counts.opcodes == sum(1 for _ in pickletools.genops(data))
+
+
+def test_follows_a_very_long_text() -> None:
+    data = pickle.dumps(["\ud800" * 2**20, "\N{GRINNING FACE}" * 2**19], 4)
     assert walk(data).counts.opcodes == sum(1 for _ in pickletools.genops(data))
 
 
@@ -133,6 +150,8 @@ REFUSED = {
     "a STRING without quotes": body(b"Sabc\n."),
     "a STRING with one quote": body(b"S'\n."),
     "a STRING with an unknown escape": body(b"S'\\q'\n."),
+    "a very long text that is not UTF-8": body(b"X\x00\x00\x20\0" + 2**21 * b"\xe9" + b"."),
+    "a very long text that ends inside a letter": body(b"X\x00\x10\0\0" + 4095 * b"a" + b"\xc3."),
     "a UNICODE with a broken escape": body(b"V\\u12\n."),
     "a line without an end": body(b"I12"),
     "an octal INT": body(b"I010\n."),
@@ -200,6 +219,8 @@ def test_refuses(name: str) -> None:
         walk(REFUSED[name])
 
 
+LAUGH = b"](%be\x94"
+COLLIDING = [b"\x8a\x09" + (number * (2**61 - 1)).to_bytes(9, "little") for number in range(9, 42)]
 LIMITED = {
     "a text longer than the file": body(b"X\xff\xff\xff\x7f."),
     "bytes longer than the file": body(b"\x8e" + 8 * b"\xff" + b"."),
@@ -208,16 +229,16 @@ LIMITED = {
     "an INT of 2049 digits": body(b"I" + 2049 * b"1" + b"\n."),
     "tuples 5000 deep": body(b")" + 5000 * b"\x85" + b"."),
     "marks 5000 deep": body(5000 * b"(" + 5000 * b"t" + b"."),
-    "lists of lists of the same list": body(b"]\x94" + b"".join(b"](" + 12 * (b"h%c" % n) + b"e\x94" for n in range(40)) + b"."),
-    "33 integers with one hash": body(b"}(" + b"".join(b"\x8a\x09" + (n * (2**61 - 1)).to_bytes(9, "little") + b"N" for n in range(9, 42)) + b"u."),
-    "33 tuples with one hash": body(b"}(" + b"".join(b"\x8a\x09" + (n * (2**61 - 1)).to_bytes(9, "little") + b"\x85N" for n in range(9, 42)) + b"u."),
-    "33 members with one hash": body(b"(" + b"".join(b"\x8a\x09" + (n * (2**61 - 1)).to_bytes(9, "little") for n in range(9, 42)) + b"\x91."),
+    "lists of lists of the same list": body(b"]\x94" + b"".join(LAUGH % (12 * (b"h%c" % n)) for n in range(40)) + b"."),
+    "33 integers with one hash": body(b"}(" + b"".join(number + b"N" for number in COLLIDING) + b"u."),
+    "33 tuples with one hash": body(b"}(" + b"".join(number + b"\x85N" for number in COLLIDING) + b"u."),
+    "33 members with one hash": body(b"(" + b"".join(COLLIDING) + b"\x91."),
     "a key of 5000 values": body(b"}(" + 5000 * b"N" + b"tNs."),
     "a key 40 deep": body(b"})" + 40 * b"\x85" + b"Ns."),
     "5000 globals": body(b"(" + b"".join(b"cmodule\nname_%d\n" % n for n in range(5000)) + b"l."),
     "a module of 256 bytes": body(b"c" + 256 * b"a" + b"\nname\n."),
     "bytearray that counts zeros": body(b"cbuiltins\nbytearray\nK\x05\x85R."),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", LIMITED)
@@ -305,6 +326,18 @@ def test_a_run_of_pairs_that_is_not_utf_8() -> None:
     data = body(b"}(" + 9 * b"\x8c\x01a\x94K\x01" + b"\x8c\x01\xff\x94K\x01u.")
     with pytest.raises(PayloadError):
         walk(data)
+
+
+def test_the_collector_is_as_before() -> None:
+    assert gc.isenabled()
+    walk(b"N.")
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        walk(b"N.")
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 def test_a_refusal_says_where() -> None:

@@ -28,7 +28,7 @@ PART = "[a-z0-9]([a-z0-9._-]*[a-z0-9])?"
 NUMBER = "(0|[1-9][0-9]*)"
 VERSION = rf"{NUMBER}(\.{NUMBER})*((a|b|rc){NUMBER})?(\.post{NUMBER})?(\.dev{NUMBER})?"
 ROLES = ("build", "call", "newobj", "reference", "setitems")
-COMPRESSIONS = ("none", "zlib", "gzip", "bz2", "xz", "lzma", "lz4")
+COMPRESSIONS = ("none", "zlib", "gzip", "bz2", "xz", "lzma")
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 

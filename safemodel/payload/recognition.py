@@ -1,0 +1,117 @@
+"""What a file is, by its first bytes, whatever its name says.
+
+An artifact, a pickle of protocol 2 or later, and joblib's compressors have marks. What is compressed is judged by the
+beginning of what it holds; where that cannot be expanded, it counts as a model, so that nothing hides behind damage.
+Protocols 0 and 1 have no mark: they count where opcodes lead to a call, or to the very end of the file.
+"""
+
+import bz2
+import lzma
+import pickletools
+import zlib
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from safemodel.format.container import MIMETYPE
+from safemodel.format.limits import KIB, LZMA_MEMORY_MAX, MIB
+
+ARTIFACT: Final = "artifact"
+JOBLIB: Final = "joblib"
+PICKLE: Final = "pickle"
+
+HEAD_MAX: Final = MIB  # of a file, for `recognize`: bzip2 gives nothing before a block of 900 kB is complete
+
+_EXPANDED_MAX: Final = 8 * KIB
+_PROTOCOL_MAX: Final = 5
+_ZIP: Final = b"PK\x03\x04"
+_MIMETYPE_OFFSET: Final = 38  # docs/spec.md, section "Container"
+_JOBLIB_0_9: Final = b"ZF0x"
+_ZLIB_OR_GZIP_BITS: Final = 32 + zlib.MAX_WBITS
+
+
+class _Decompressor(Protocol):
+    def decompress(self, data: bytes, /, max_length: int) -> bytes: ...
+
+
+_COMPRESSORS: Final[tuple[tuple[tuple[bytes, ...], Callable[[], _Decompressor]], ...]] = (
+    (
+        (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda", b"\x1f\x8b\x08"),  # RFC 1950, RFC 1952
+        lambda: zlib.decompressobj(_ZLIB_OR_GZIP_BITS),
+    ),
+    ((b"BZh",), bz2.BZ2Decompressor),
+    ((b"\x5d\x00", b"\xfd7zXZ\x00"), lambda: lzma.LZMADecompressor(memlimit=LZMA_MEMORY_MAX)),
+)
+_LOOKUPS: Final = frozenset(("GLOBAL", "INST"))
+_CODED_LOOKUPS: Final = frozenset(("STACK_GLOBAL", "EXT1", "EXT2", "EXT4"))
+_CALLS: Final = frozenset(("INST", "OBJ", "REDUCE", "BUILD", "NEWOBJ", "NEWOBJ_EX"))
+
+
+def recognize(head: bytes) -> str | None:
+    """Tell what a file is.
+
+    Args:
+        head: its first `HEAD_MAX` bytes, or all of it if it is shorter.
+
+    Returns:
+        `ARTIFACT`, `JOBLIB` for what joblib compresses, `PICKLE` for a stream of opcodes, or None for anything else.
+    """
+    if head.startswith(_ZIP):
+        return ARTIFACT if head.startswith(MIMETYPE, _MIMETYPE_OFFSET) else None
+    if head.startswith(_JOBLIB_0_9):
+        return JOBLIB
+    for marks, make in _COMPRESSORS:
+        if head.startswith(marks):
+            return JOBLIB if _holds_stream(head, make()) else None
+    return PICKLE if _is_stream(head) else None
+
+
+def _holds_stream(head: bytes, decompressor: _Decompressor) -> bool:
+    try:
+        return _is_stream(decompressor.decompress(head, _EXPANDED_MAX))
+    except (zlib.error, lzma.LZMAError, OSError):
+        return True
+
+
+def _is_stream(data: bytes) -> bool:
+    if data.startswith(b"\x80"):
+        return data[1:2] <= bytes((_PROTOCOL_MAX,))
+    try:
+        return _leads_to_call_or_end(data)
+    except ValueError:  # no opcodes, or they go on beyond the head
+        return False
+
+
+def _leads_to_call_or_end(data: bytes) -> bool:
+    found = False
+    stack: list[pickletools.StackObject] = []
+    end = None
+    for opcode, argument, position in pickletools.genops(data):  # to STOP, or it raises ValueError
+        if not _fits(opcode, stack) or (opcode.name in _LOOKUPS and not _is_plausible(argument)):
+            return False
+        found = found or opcode.name in _LOOKUPS or opcode.name in _CODED_LOOKUPS
+        if found and opcode.name in _CALLS:
+            return True
+        end = position
+    return end == len(data) - 1
+
+
+def _fits(opcode: pickletools.OpcodeInfo, stack: list[pickletools.StackObject]) -> bool:
+    """Tell whether the stack holds what an opcode takes, as text would not that happens to read as opcodes; take it."""
+    mark, taken = pickletools.markobject, len(opcode.stack_before)
+    if mark in opcode.stack_before:
+        if mark not in stack:
+            return False
+        while stack.pop() is not mark:
+            pass
+        taken = opcode.stack_before.index(mark)
+    if len(stack) < taken:
+        return False
+    del stack[len(stack) - taken :]
+    stack += opcode.stack_after
+    return True
+
+
+def _is_plausible(lookup: object) -> bool:
+    """Tell whether a module and a name stand there, and not the first two lines of a text."""
+    names = str(lookup).split(" ")
+    return len(names) == 2 and all(part.isidentifier() for name in names for part in name.split("."))

@@ -1,0 +1,116 @@
+"""Writing a signed artifact around a payload: what `dump` and `pack` have in common.
+
+Every argument is checked before any work is done, and a file appears only when it is whole.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, BinaryIO, Self
+
+from safemodel.arguments import Filename, now, output, seconds, stem
+from safemodel.countersigning import add_signatures
+from safemodel.describe.given import plain
+from safemodel.errors import ConfigurationError
+from safemodel.format.container import INDEX, Entry
+from safemodel.format.digests import ALGORITHMS
+from safemodel.format.envelope import SignatureSet, artifact_digest
+from safemodel.format.manifest import ChunkDigests, Creator, Manifest, Payload
+from safemodel.format.names import check_model_name, check_model_version
+from safemodel.format.writer import ArtifactWriter
+from safemodel.signing import Signer
+from safemodel.version import VERSION
+
+PayloadWriter = Callable[[BinaryIO, ArtifactWriter], tuple[Payload, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What the signer says of the model: who it is, how long it is acceptable, and what was given with it."""
+
+    name: str
+    version: str | None
+    created: int
+    expires: int | None
+    training: Mapping[str, Any]
+
+    @classmethod
+    def of(
+        cls,
+        filename: Filename,
+        *,
+        name: str | None,
+        version: str | None,
+        expires: datetime | int | None,
+        metrics: Mapping[str, Any] | None,
+        metadata: Mapping[str, Any] | None,
+    ) -> Self:
+        """Check what the user gives; the arguments are those of `dump`.
+
+        Raises:
+            FormatError: a name, version or value has no place in the format.
+            ConfigurationError: a file object whose model has no name, or a time without a zone.
+        """
+        given = {"metrics": metrics, "metadata": metadata}
+        return cls(
+            check_model_name(stem(filename) if name is None else name),
+            None if version is None else check_model_version(version),
+            now(),
+            seconds(expires),
+            {title: plain(value, title) for title, value in given.items() if value},
+        )
+
+    def manifest(self, entries: tuple[Entry, ...], digests: ChunkDigests, payload: Payload) -> Manifest:
+        """Return the manifest that makes these claims of these contents."""
+        creator = Creator("safemodel", VERSION)
+        return Manifest(
+            creator,
+            self.name,
+            self.version,
+            self.created,
+            self.expires,
+            entries,
+            digests,
+            payload,
+            training=self.training,
+        )
+
+
+def check_digest_algorithm(algorithm: str) -> None:
+    """Refuse what is no algorithm for the chunk digests.
+
+    Raises:
+        ConfigurationError: it is not one of them.
+    """
+    if algorithm not in ALGORITHMS:
+        raise ConfigurationError(f"digest is {algorithm!r}, expected one of {', '.join(ALGORITHMS)}")
+
+
+def write_artifact(
+    filename: Filename, claims: Claims, signers: list[Signer], algorithm: str, write_payload: PayloadWriter
+) -> str:
+    """Write an artifact and sign it.
+
+    Args:
+        filename: the artifact's path, replaced atomically, or a seekable binary file.
+        claims: what the signer says.
+        signers: who signs.
+        algorithm: of the chunk digests.
+        write_payload: appends the payload to the writer, and returns its description and the index; it may read back
+            from the file what it has written.
+
+    Returns:
+        The artifact's digest, 64 hexadecimal digits.
+
+    Raises:
+        SigningError: a key is given twice, or a signer failed.
+        FormatError: the manifest would be too large.
+        OSError: the file cannot be written; what existed before is untouched.
+    """
+    with output(filename) as file, ArtifactWriter(file, "joblib", algorithm) as writer:
+        payload, index = write_payload(file, writer)
+        entries, digests = writer.describe({INDEX: index})
+        manifest = claims.manifest(entries, digests, payload).to_bytes()
+        signed = artifact_digest(manifest)
+        writer.finish(manifest, add_signatures(SignatureSet(()), signers, signed))
+    return signed.hex()
