@@ -192,7 +192,8 @@ class _Hashing:
 
     def helpers(self) -> int:
         """How many threads are worth starting besides the calling one."""
-        return min(system.thread_count(), len(self._chunks), 1 + self.total // _THREAD_WORTH) - 1
+        most = min(len(self._chunks), 1 + self.total // _THREAD_WORTH)
+        return min(system.thread_count(), most) - 1 if most > 1 else 0  # the count takes longer than a small file
 
     def help(self) -> None:
         """Hash until nothing is left; what another thread does."""

@@ -9,12 +9,12 @@ Rules kept here:
 * It is data, read in a millisecond, and nothing that it names is imported.
 """
 
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import takewhile
-from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Self, TypeAlias
 
@@ -24,7 +24,7 @@ from safemodel.format.manifest import ROLES
 Pair: TypeAlias = tuple[str, str]  # module and name of a global
 Roles: TypeAlias = frozenset[str]
 
-_FILE: Final = Path(__file__).with_name("catalogue.tsv")
+_FILE: Final = os.path.join(os.path.dirname(__file__), "catalogue.tsv")
 _ALL_ROLES: Final = frozenset(ROLES)
 _TITLES: Final = {"numpy": "NumPy", "pandas": "pandas", "python": "Python", "scipy": "SciPy", "xgboost": "XGBoost"}
 
@@ -115,6 +115,8 @@ class Catalogue:
             ConfigurationError: not an exact name, or one that is never allowed.
         """
         added = {pair: _ALL_ROLES for pair in map(_parse_name, names) if not self._is_fixed(pair)}
+        if not added:
+            return self
         for pair in added:
             if not is_addable(*pair):
                 raise ConfigurationError(f"{'.'.join(pair)} cannot be allowed", hint=reason_against(pair))
@@ -165,7 +167,8 @@ def load_catalogue() -> Catalogue:
     Raises:
         OSError: the installation is damaged.
     """
-    return parse_catalogue(_FILE.read_text(encoding="utf-8"))
+    with open(_FILE, encoding="utf-8") as file:
+        return parse_catalogue(file.read())
 
 
 def parse_catalogue(text: str) -> Catalogue:

@@ -6,6 +6,7 @@ several key ids (Chalkias, Garillot, Nikolaenko, "Taming the many EdDSAs", 2020)
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar
 
 from safemodel.errors import KeyMaterialError
@@ -145,6 +146,7 @@ def _flaw(raw: bytes) -> str | None:
     return None if _is_on_curve(y) else "bytes that are no point of the curve"
 
 
+@lru_cache(maxsize=1024)  # of public numbers; services load many models signed by the same keys
 def _is_on_curve(y: int) -> bool:
     # x^2 = (y^2 - 1) / (d*y^2 + 1) has a root iff numerator times denominator is a square (Euler's criterion).
     return pow((y * y - 1) * (_D * y * y + 1), (_P - 1) // 2, _P) == 1
