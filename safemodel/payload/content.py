@@ -25,6 +25,7 @@ _FEW_TREES: Final = 16  # of which each is asked for its depths; of more, all go
 
 _LEAF: Final = -1
 _PLAIN: Final = frozenset((str, int, float, bool, type(None)))
+_BOOSTER_DATA: Final = frozenset((bytearray, str, type(None)))
 _MT19937_KEY: Final = 624
 _PHILOX_BUFFER: Final = 4
 
@@ -460,6 +461,22 @@ def _pristine_state(cls: type) -> dict[str, Any] | None:
     return None
 
 
+class BoosterCheck(ContentCheck):
+    """XGBoost's and LightGBM's boosters, which hand the bytes or text of their state to compiled code by `ctypes`.
+
+    Its events pass here only: they do not tell an array of characters over bytes of the state from a view of any other
+    address (CPython, Modules/_ctypes/_ctypes.c, `PyCData_AtAddress`). The libraries put the address of what they made
+    into the state, which is no state for a second booster then: both would free it.
+    """
+
+    def set_state(self, instance: Any, state: Any) -> None:
+        """Take the bytes or the text of a model, or none."""
+        if type(state) is not dict or any(type(state.get(name)) not in _BOOSTER_DATA for name in ("handle", "_handle")):
+            raise PayloadError("a booster has a state that is no model", hint="the payload is damaged or forged")
+        with self.guard.permitting("ctypes.cdata", "ctypes.cdata/buffer", "ctypes.dlsym"):
+            set_state(instance, state)
+
+
 _FORESTS: Final = "sklearn.ensemble._forest"
 _BOOSTING: Final = "sklearn.ensemble._hist_gradient_boosting"
 
@@ -480,6 +497,8 @@ CONTENT_RULES: Final[Mapping[Pair, type[ContentCheck]]] = {
     ("numpy.random.mtrand", "RandomState"): GeneratorCheck,
     ("numpy.random._generator", "Generator"): GeneratorCheck,
     ("scipy.stats._distn_infrastructure", "rv_generic"): DistributionCheck,
+    ("lightgbm.basic", "Booster"): BoosterCheck,
+    ("xgboost.core", "Booster"): BoosterCheck,
 }
 """Which check looks at the instances of a class, by the names of the class or of a base of it."""
 
