@@ -49,7 +49,12 @@ def difference(mine: Any, theirs: Any, place: str = "", met: Met | None = None) 
     reduced, expected = mine.__reduce_ex__(4), theirs.__reduce_ex__(4)
     if isinstance(reduced, str):
         return None if mine is theirs else place
-    return difference(reduced[1:3], expected[1:3], f"{place}<{type(mine).__name__}>", met)
+    return difference(_contents(reduced), _contents(expected), f"{place}<{type(mine).__name__}>", met)
+
+
+def _contents(reduced: tuple[Any, ...]) -> list[Any]:
+    """Arguments, state, items and pairs of what `__reduce_ex__` gives."""
+    return [*reduced[1:3], *(list(items) for items in reduced[3:5] if items is not None)]
 
 
 def _parts_of_dict(value: dict[Any, Any]) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ check. They are chosen by the names of a class and its bases.
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, NoReturn, cast
+from typing import Any, ClassVar, Final, NoReturn, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,6 @@ _FEW_TREES: Final = 16  # of which each is asked for its depths; of more, all go
 
 _LEAF: Final = -1
 _PLAIN: Final = frozenset((str, int, float, bool, type(None)))
-_BOOSTER_DATA: Final = frozenset((bytearray, str, type(None)))
 _MT19937_KEY: Final = 624
 _PHILOX_BUFFER: Final = 4
 
@@ -462,19 +461,39 @@ def _pristine_state(cls: type) -> dict[str, Any] | None:
 
 
 class BoosterCheck(ContentCheck):
-    """XGBoost's and LightGBM's boosters, which hand the bytes or text of their state to compiled code by `ctypes`.
+    """Boosters, whose classes hand the model in their state to compiled code by `ctypes`: each needs one.
 
-    Its events pass here only: they do not tell an array of characters over bytes of the state from a view of any other
-    address (CPython, Modules/_ctypes/_ctypes.c, `PyCData_AtAddress`). The libraries put the address of what they made
-    into the state, which is no state for a second booster then: both would free it.
+    The events of `ctypes` pass here only: they do not tell an array of characters over bytes of the state from a view
+    of another address (CPython, Modules/_ctypes/_ctypes.c, `PyCData_AtAddress`). The libraries put the address of what
+    they made into the state, which is no state for a second booster then: both would free it.
     """
 
+    name: ClassVar[str]
+    """Of the model in the state."""
+
+    kind: ClassVar[type]
+    """Of the model."""
+
     def set_state(self, instance: Any, state: Any) -> None:
-        """Take the bytes or the text of a model, or none."""
-        if type(state) is not dict or any(type(state.get(name)) not in _BOOSTER_DATA for name in ("handle", "_handle")):
-            raise PayloadError("a booster has a state that is no model", hint="the payload is damaged or forged")
+        """Take a state with a model."""
+        if type(state) is not dict or type(state.get(self.name)) is not self.kind:
+            raise PayloadError("a booster has a state without a model", hint="the payload is damaged or forged")
         with self.guard.permitting("ctypes.cdata", "ctypes.cdata/buffer", "ctypes.dlsym"):
             set_state(instance, state)
+
+
+class XGBoostCheck(BoosterCheck):
+    """XGBoost's boosters."""
+
+    name = "handle"
+    kind = bytearray
+
+
+class LightGBMCheck(BoosterCheck):
+    """LightGBM's boosters, which follow an address of nothing when they predict."""
+
+    name = "_handle"
+    kind = str
 
 
 _FORESTS: Final = "sklearn.ensemble._forest"
@@ -497,8 +516,8 @@ CONTENT_RULES: Final[Mapping[Pair, type[ContentCheck]]] = {
     ("numpy.random.mtrand", "RandomState"): GeneratorCheck,
     ("numpy.random._generator", "Generator"): GeneratorCheck,
     ("scipy.stats._distn_infrastructure", "rv_generic"): DistributionCheck,
-    ("lightgbm.basic", "Booster"): BoosterCheck,
-    ("xgboost.core", "Booster"): BoosterCheck,
+    ("lightgbm.basic", "Booster"): LightGBMCheck,
+    ("xgboost.core", "Booster"): XGBoostCheck,
 }
 """Which check looks at the instances of a class, by the names of the class or of a base of it."""
 

@@ -379,23 +379,30 @@ def test_boosters_pass_in_a_new_process(name: str, tmp_path: Path, release: Any)
     assert loaded.stdout.startswith(name)
 
 
+CHECKS: dict[str, Any] = {"xgboost": content.XGBoostCheck, "lightgbm": content.LightGBMCheck}
+
+
+def built(name: str, state: Any) -> None:
+    booster: Any = type(BOOSTERS[name])
+    CHECKS[name](Guard()).set_state(booster.__new__(booster), state)
+
+
 @pytest.mark.parametrize("name", BOOSTERS)
-def test_forged_boosters(name: str) -> None:
-    booster: Any = type(BOOSTERS[name])
-    for state in ({"handle": 1, "_handle": 1}, {"handle": np.zeros(3)}, {"_handle": [b"a"]}, [("handle", None)]):
+@pytest.mark.parametrize("model", [None, 1, b"", bytearray, np.zeros(3), ctypes.c_void_p()])
+def test_forged_boosters(name: str, model: Any) -> None:
+    for state in ({"handle": model, "_handle": model}, [("handle", model), ("_handle", model)], {}):
         with pytest.raises(PayloadError):
-            content.BoosterCheck(Guard()).set_state(booster.__new__(booster), state)
+            built(name, state)
 
 
-@pytest.mark.parametrize(("name", "handle"), [("xgboost", "handle"), ("lightgbm", "_handle")])
-def test_a_state_makes_one_booster(name: str, handle: str) -> None:
+@pytest.mark.parametrize("name", BOOSTERS)
+def test_a_state_makes_one_booster(name: str) -> None:
     """The libraries put the address of what they made into the state: two would free it."""
-    booster: Any = type(BOOSTERS[name])
-    check, state = content.BoosterCheck(Guard()), BOOSTERS[name].__getstate__()
-    check.set_state(booster.__new__(booster), state)
-    assert type(state[handle]) is ctypes.c_void_p
+    state = BOOSTERS[name].__getstate__()
+    built(name, state)
+    assert type(state[CHECKS[name].name]) is ctypes.c_void_p
     with pytest.raises(PayloadError):
-        check.set_state(booster.__new__(booster), state)
+        built(name, state)
 
 
 class Slots:
