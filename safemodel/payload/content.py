@@ -10,7 +10,7 @@ check. They are chosen by the names of a class and its bases.
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, NoReturn, cast
+from typing import Any, ClassVar, Final, NoReturn, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -460,6 +460,42 @@ def _pristine_state(cls: type) -> dict[str, Any] | None:
     return None
 
 
+class BoosterCheck(ContentCheck):
+    """Boosters, whose classes hand the model in their state to compiled code by `ctypes`: each needs one.
+
+    The events of `ctypes` pass here only: they do not tell an array of characters over bytes of the state from a view
+    of another address (CPython, Modules/_ctypes/_ctypes.c, `PyCData_AtAddress`). The libraries put the address of what
+    they made into the state, which is no state for a second booster then: both would free it.
+    """
+
+    name: ClassVar[str]
+    """Of the model in the state."""
+
+    kind: ClassVar[type]
+    """Of the model."""
+
+    def set_state(self, instance: Any, state: Any) -> None:
+        """Take a state with a model."""
+        if type(state) is not dict or type(state.get(self.name)) is not self.kind:
+            raise PayloadError("a booster has a state without a model", hint="the payload is damaged or forged")
+        with self.guard.permitting("ctypes.cdata", "ctypes.cdata/buffer", "ctypes.dlsym"):
+            set_state(instance, state)
+
+
+class XGBoostCheck(BoosterCheck):
+    """XGBoost's boosters."""
+
+    name = "handle"
+    kind = bytearray
+
+
+class LightGBMCheck(BoosterCheck):
+    """LightGBM's boosters, which follow an address of nothing when they predict."""
+
+    name = "_handle"
+    kind = str
+
+
 _FORESTS: Final = "sklearn.ensemble._forest"
 _BOOSTING: Final = "sklearn.ensemble._hist_gradient_boosting"
 
@@ -480,6 +516,8 @@ CONTENT_RULES: Final[Mapping[Pair, type[ContentCheck]]] = {
     ("numpy.random.mtrand", "RandomState"): GeneratorCheck,
     ("numpy.random._generator", "Generator"): GeneratorCheck,
     ("scipy.stats._distn_infrastructure", "rv_generic"): DistributionCheck,
+    ("lightgbm.basic", "Booster"): LightGBMCheck,
+    ("xgboost.core", "Booster"): XGBoostCheck,
 }
 """Which check looks at the instances of a class, by the names of the class or of a base of it."""
 

@@ -118,6 +118,16 @@ def test_it_can_be_lifted() -> None:
         lift_and_act()
 
 
+def test_it_lets_named_events_pass() -> None:
+    guard = Guard()
+    with guard.permitting("exec", "compile"):
+        guard.judge("exec", (CODE,))
+        with pytest.raises(PayloadError):
+            guard.judge("open", ())
+    with pytest.raises(PayloadError):
+        guard.judge("exec", (CODE,))
+
+
 def test_the_hook_itself() -> None:
     """A debugger does not see into a hook, so it is called by hand here."""
     guard_module._audit("os.system", ())

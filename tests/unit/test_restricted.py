@@ -7,7 +7,6 @@ import gc
 import io
 import pathlib
 import pickle
-import types
 import uuid
 import warnings
 import weakref
@@ -18,6 +17,7 @@ from typing import Any
 import joblib
 import numpy as np
 import pytest
+from sameness import difference
 from scipy import sparse
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import make_classification
@@ -71,8 +71,6 @@ ARRAYS = {
     "masked": np.ma.MaskedArray([1.0, 2.0], [True, False], fill_value=7.0),
     "masked objects": np.ma.MaskedArray(np.array(["a", "b"], dtype=object), [True, False]),
 }
-FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, np.ufunc)
-ATOMS = (str, bytes, bytearray, int, float, complex, np.generic, np.dtype, type(None), type, slice, range, *FUNCTIONS)
 RECONSTRUCTOR = ("copyreg", "_reconstructor")
 VALUES = {
     "nothing": None,
@@ -116,49 +114,6 @@ def load(data: bytes, *, allowed: Any = None) -> Any:
     signed = {(use.module, use.name): frozenset(use.roles) for use in found.globals}
     signed[RECONSTRUCTOR] = frozenset({"call", "build", "reference"})
     return load_restricted(memoryview(bytearray(data)), found.regions, signed, found.counts, allowed)
-
-
-def difference(mine: Any, theirs: Any, place: str = "", met: dict[int, object] | None = None) -> str | None:
-    """Where two values differ first: type, dtype, order, flags, contents; None if nowhere."""
-    met = {} if met is None else met
-    if type(mine) is not type(theirs):
-        return f"{place}: {type(mine)} and {type(theirs)}"
-    if isinstance(mine, ATOMS):
-        same = mine == theirs or (mine != mine and theirs != theirs)
-        return None if same and str(mine) == str(theirs) else f"{place}: {mine!r} and {theirs!r}"
-    if id(mine) in met:
-        return None
-    met[id(mine)] = mine
-    if isinstance(mine, np.ndarray):
-        return array_difference(mine, theirs, place, met)
-    if isinstance(mine, set | frozenset):
-        mine, theirs = sorted(mine, key=repr), sorted(theirs, key=repr)
-    if isinstance(mine, dict):
-        mine, theirs = (
-            (*mine, *mine.values(), vars(mine) if hasattr(mine, "__dict__") else None),
-            (*theirs, *theirs.values(), vars(theirs) if hasattr(theirs, "__dict__") else None),
-        )
-    if isinstance(mine, list | tuple):
-        if len(mine) != len(theirs):
-            return f"{place}: {len(mine)} and {len(theirs)} items"
-        pairs = enumerate(zip(mine, theirs, strict=True))
-        return next((found for i, (a, b) in pairs if (found := difference(a, b, f"{place}[{i}]", met))), None)
-    reduced, expected = mine.__reduce_ex__(4), theirs.__reduce_ex__(4)
-    if isinstance(reduced, str):
-        return None if mine is theirs else place
-    return difference(reduced[1:3], expected[1:3], f"{place}<{type(mine).__name__}>", met)
-
-
-def array_difference(mine: Any, theirs: Any, place: str, met: dict[int, object]) -> str | None:
-    flags = ("c_contiguous", "f_contiguous", "writeable", "aligned")
-    if mine.dtype != theirs.dtype or mine.dtype.byteorder != theirs.dtype.byteorder or mine.shape != theirs.shape:
-        return f"{place}: {mine.dtype} {mine.shape} and {theirs.dtype} {theirs.shape}"
-    if any(getattr(mine.flags, flag) != getattr(theirs.flags, flag) for flag in flags):
-        return f"{place}: {mine.flags} and {theirs.flags}"
-    if isinstance(mine, np.ma.MaskedArray):
-        mine, theirs = ((each.filled(), np.ma.getmaskarray(each), each.fill_value) for each in (mine, theirs))
-        return difference(mine, theirs, place, met)
-    return difference(mine.tolist(), theirs.tolist(), place, met)
 
 
 def fitted() -> dict[str, Any]:

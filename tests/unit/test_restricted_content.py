@@ -1,12 +1,18 @@
 """Content checks, with the real classes: what scikit-learn, numpy and scipy make passes, and nothing else does."""
 
 import copy
+import ctypes
 import io
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import joblib
+import lightgbm
 import numpy as np
 import pytest
+import xgboost
 from scipy import stats
 from sklearn.datasets import make_classification
 from sklearn.ensemble import (
@@ -20,6 +26,7 @@ from sklearn.neighbors import BallTree, KDTree
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils import Bunch
 
+import safemodel
 from safemodel.errors import PayloadError
 from safemodel.payload import content
 from safemodel.payload.guard import Guard
@@ -347,6 +354,55 @@ def test_a_distribution_that_scipy_does_not_have(monkeypatch: pytest.MonkeyPatch
     monkeypatch.delitem(__import__("sys").modules, "scipy.stats")
     with pytest.raises(PayloadError):
         check.set_state(stats.uniform, {})
+
+
+BOOSTERS = {
+    "xgboost": xgboost.train({"max_depth": 2}, xgboost.DMatrix(X, Y), 2),
+    "lightgbm": lightgbm.train({"verbose": -1}, lightgbm.Dataset(X, Y), 2),
+}
+
+
+@pytest.mark.parametrize("name", BOOSTERS)
+def test_boosters_pass(name: str) -> None:
+    mine = load(BOOSTERS[name])
+    assert mine.__getstate__() == BOOSTERS[name].__getstate__()
+
+
+@pytest.mark.parametrize("name", BOOSTERS)
+def test_boosters_pass_in_a_new_process(name: str, tmp_path: Path, release: Any) -> None:
+    """A library looks a function of its compiled code up when it is first called."""
+    path = tmp_path / "booster.safemodel"
+    safemodel.dump(BOOSTERS[name], path, key=release.private)
+    code = "import safemodel, sys; print(type(safemodel.load(sys.argv[1], trust=sys.argv[2])).__module__)"
+    command = [sys.executable, "-c", code, str(path), str(release.public)]
+    loaded = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert loaded.stdout.startswith(name)
+
+
+CHECKS: dict[str, Any] = {"xgboost": content.XGBoostCheck, "lightgbm": content.LightGBMCheck}
+
+
+def built(name: str, state: Any) -> None:
+    booster: Any = type(BOOSTERS[name])
+    CHECKS[name](Guard()).set_state(booster.__new__(booster), state)
+
+
+@pytest.mark.parametrize("name", BOOSTERS)
+@pytest.mark.parametrize("model", [None, 1, b"", bytearray, np.zeros(3), ctypes.c_void_p()])
+def test_forged_boosters(name: str, model: Any) -> None:
+    for state in ({"handle": model, "_handle": model}, [("handle", model), ("_handle", model)], {}):
+        with pytest.raises(PayloadError):
+            built(name, state)
+
+
+@pytest.mark.parametrize("name", BOOSTERS)
+def test_a_state_makes_one_booster(name: str) -> None:
+    """The libraries put the address of what they made into the state: two would free it."""
+    state = BOOSTERS[name].__getstate__()
+    built(name, state)
+    assert type(state[CHECKS[name].name]) is ctypes.c_void_p
+    with pytest.raises(PayloadError):
+        built(name, state)
 
 
 class Slots:

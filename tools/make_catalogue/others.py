@@ -79,8 +79,8 @@ _XGBOOST_OPTIONS: tuple[dict[str, Any], ...] = (
     {"tree_method": "approx"},
     {"importance_type": "weight"},
     {"random_state": np.random.RandomState(1)},
-    {"monotone_constraints": {0: 1}},
-    {"interaction_constraints": [[0, 1], [2, 3]]},
+    {"monotone_constraints": (1, 0, 0, 0)},
+    {"interaction_constraints": "[[0, 1], [2, 3]]"},
     {"missing": 0.0},
 )
 

@@ -1,0 +1,78 @@
+"""Payloads that other versions of the libraries dumped (stacks/README.md): they pack, and load as far as joblib can."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pytest
+from sameness import difference, predictions
+
+import safemodel
+from safemodel.errors import SafemodelError
+
+HERE = Path(__file__).parent / "stacks"
+STACKS = sorted(path.name for path in HERE.glob("scikit-learn-*"))
+PAYLOADS = sorted(path.relative_to(HERE).as_posix() for path in HERE.glob("*/*.joblib*"))
+ROWS = np.random.RandomState(1).rand(10, 3)
+PACK_ALL = """
+import io, pathlib, sys, safemodel
+signer = safemodel.load_signer(sys.argv[1])
+for path in pathlib.Path(sys.argv[2]).glob("*/*.joblib*"):
+    safemodel.pack(path, io.BytesIO(), key=signer, name="old")
+print(*sys.modules.keys() & {"sklearn", "pandas", "scipy", "xgboost", "lightgbm"})
+"""
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # the libraries warn of models of another version
+
+
+@pytest.fixture
+def _same_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Generators that NumPy 1.26 pickled have no seed of their own, and get a new one with each load."""
+    monkeypatch.setattr(np.random.bit_generator, "randbits", lambda count: 7)
+
+
+def as_joblib_loads_it(path: Path) -> Any:
+    """The model, or the error that joblib's own loader ends with."""
+    try:
+        return joblib.load(path)
+    except Exception as error:
+        return error
+
+
+@pytest.mark.usefixtures("_same_seeds")
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_what_joblib_loads_loads(payload: str, tmp_path: Path, release: Any) -> None:
+    artifact = tmp_path / "old.safemodel"
+    safemodel.pack(HERE / payload, artifact, key=release.private)
+    theirs = as_joblib_loads_it(HERE / payload)
+    if isinstance(theirs, Exception):
+        with pytest.raises(SafemodelError):
+            safemodel.load(artifact, trust=release.public)
+        return
+    mine = safemodel.load(artifact, trust=release.public, roles="walk")
+    assert difference(mine, theirs) is None
+    assert difference(predictions(mine, ROWS), predictions(theirs, ROWS)) is None
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_something_of_each_stack_loads(stack: str) -> None:
+    loaded = [as_joblib_loads_it(HERE / payload) for payload in PAYLOADS if payload.startswith(stack)]
+    assert not all(isinstance(each, Exception) for each in loaded)
+
+
+@pytest.mark.parametrize("method", ["zlib", "gzip", "bz2", "xz", "lzma"])
+@pytest.mark.parametrize("stack", STACKS)
+def test_payloads_stay_compressed(stack: str, method: str, tmp_path: Path, release: Any) -> None:
+    payload, artifact = HERE / stack / f"linear.joblib.{method}", tmp_path / "old.safemodel"
+    safemodel.pack(payload, artifact, key=release.private)
+    assert safemodel.inspect(artifact).manifest.payload.compression == method
+    assert payload.read_bytes() in artifact.read_bytes()
+
+
+def test_packing_unpickles_nothing(release: Any) -> None:
+    """Whoever unpickles a model imports its library."""
+    command = [sys.executable, "-c", PACK_ALL, str(release.private), str(HERE)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "\n"
