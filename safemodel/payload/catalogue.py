@@ -17,6 +17,7 @@ from itertools import takewhile
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Self, TypeAlias
+from unicodedata import is_normalized
 
 from safemodel.errors import ConfigurationError
 from safemodel.format.manifest import ROLES
@@ -151,7 +152,8 @@ def _parse_name(text: object) -> Pair:
     if not isinstance(text, str):
         raise TypeError(f"expected the name of a global, found a {type(text).__name__}")
     module, _, name = text.rpartition(".")
-    if not module or not all(part.isidentifier() for part in text.split(".")):
+    exact = is_normalized("NFKC", text)  # no look-alike, which the walk refuses too
+    if not module or not exact or not all(part.isidentifier() for part in text.split(".")):
         raise ConfigurationError(
             f"{text[:255]!r} is not the exact name of a global", hint='write module and name: "acme.transformers.Clip"'
         )

@@ -40,7 +40,7 @@ _ARRAY: Final = b"\x87Q"
 _FRAME: Final = 0x95
 _FRAME_HEAD: Final = 9
 _PROTO: Final = b"\x80"
-_PROTO_MAX: Final = 5
+_PROTOCOLS: Final = (2, 3, 4, 5)  # those that PROTO announces
 _STOP: Final = 0x2E
 _BUILD: Final = 0x62
 _LONG1: Final = 0x8A
@@ -165,8 +165,8 @@ class _Lexer:
         if head[:1] != _PROTO:
             return 0, self._start
         protocol = int.from_bytes(head[1:], "little")
-        if protocol > _PROTO_MAX:
-            raise PayloadError(f"pickle protocol {protocol} was announced, at most {_PROTO_MAX} is known")
+        if protocol not in _PROTOCOLS:
+            raise PayloadError(f"pickle protocol {protocol} was announced, expected 2 to {_PROTOCOLS[-1]}")
         return protocol, self._start + 2
 
     def _lex_to_array(self, position: int, region: Region, number: int) -> int:

@@ -89,9 +89,12 @@ class _Collapsed:
     """Stands for texts that the rehearsal leaves out."""
 
 
+class _Bottom:
+    """Lies below the stack of a stream, which cannot reach it."""
+
+
 _COLLAPSED: Final = _Collapsed()
-
-
+_BOTTOM: Final = _Bottom()
 _ARRAY: Final = MadeArray()
 
 
@@ -143,7 +146,7 @@ class Rehearsal:
         result = _Unpickler(
             self, splice_rehearsal(self._data, stream), stream.protocol, nested=number is not None
         ).load()
-        if type(result) is not tuple or len(result) != 2 or len(result[1]) != 1:
+        if result[0] is not _BOTTOM or len(result[1]) != 1:
             raise PayloadError("the stream leaves more or less than one value")
         return result[1][0]
 
@@ -283,6 +286,8 @@ class _Unpickler(pickle.Unpickler):
         if len(question) == 1:
             self._rehearsal.nesting.look(question[0])
             return question[0]
+        if not question:
+            return _BOTTOM
         first, second, number = question
         if number is None:
             return self._rehearsal.make_instance(first, second)

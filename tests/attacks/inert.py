@@ -37,6 +37,7 @@ class Truth:
         spelled: the globals as the stream spells them, without the mapping of Python 2 names.
         regions: the arrays, in the order of the file.
         builds: where each BUILD is that makes no array, ascending.
+        holes: whether a memo slot was written beyond the next one.
         end: the offset after STOP.
         error: what ended it before STOP.
     """
@@ -45,6 +46,7 @@ class Truth:
     spelled: set[Pair] = field(default_factory=set)
     regions: list[Region] = field(default_factory=list)
     builds: list[int] = field(default_factory=list)
+    holes: bool = False
     end: int = 0
     error: Exception | None = None
 
@@ -256,6 +258,21 @@ for _opcode, _count in (
     (pickle.SETITEM, 2),
 ):
     _consuming(_opcode, _count)
+
+
+def _putting(opcode: bytes) -> None:
+    run = _PythonUnpickler.dispatch[opcode[0]]
+
+    def put(self: Any) -> None:
+        before = len(self.memo)
+        run(self)
+        self.truth.holes |= max(self.memo) > before
+
+    _Unpickler.dispatch[opcode[0]] = put
+
+
+for _opcode in (pickle.PUT, pickle.BINPUT, pickle.LONG_BINPUT):
+    _putting(_opcode)
 
 
 def _unreadable(self: Any) -> None:

@@ -89,7 +89,9 @@ def test_a_stream_that_goes_on() -> None:
             lexed(stream(b"N") + more)
 
 
-@pytest.mark.parametrize("data", [b"", b".", b"\x80", b"\x80\x06N.", b"\x80\x04N\x80\x04.", b"\x80\x04\x80\x04N."])
+@pytest.mark.parametrize(
+    "data", [b"", b".", b"\x80", b"\x80\x06N.", b"\x80\x01N.", b"\x80\x04N\x80\x04.", b"\x80\x04\x80\x04N."]
+)
 def test_beginnings(data: bytes) -> None:
     if data == b".":
         assert lexed(data).notes == []

@@ -154,7 +154,7 @@ def test_names_of_python_2_are_mapped_up_to_protocol_2() -> None:
     assert python3_name("numpy", "dtype") == ("numpy", "dtype")
 
 
-@pytest.mark.parametrize("left", [b"", b"NN", b"(N", b"N(", b"("])
+@pytest.mark.parametrize("left", [b"", b"NN", b"(N", b"N(", b"(", b"N(N", b"N(N(N"])
 def test_one_value_is_left(left: bytes) -> None:
     with pytest.raises((PayloadError, pickle.UnpicklingError)):
         rehearse(left)
