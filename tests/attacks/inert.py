@@ -8,8 +8,10 @@ the list of globals with which an attacker would sign.
 
 import io
 import pickle
+import pickletools
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, ClassVar, Final
@@ -22,6 +24,11 @@ WRAPPER: Final = ("joblib.numpy_pickle", "NumpyArrayWrapper")
 DTYPE: Final = ("numpy", "dtype")
 RECONSTRUCTOR: Final = ("copyreg", "_reconstructor")
 ITEMS_MAX: Final = 2**40
+
+
+def mapped(module: str, name: str) -> Pair:
+    """Return what a name of Python 2 means."""
+    return NAME_MAPPING.get((module, name)) or (IMPORT_MAPPING.get(module, module), name)
 
 
 class Unreadable(Exception):
@@ -148,7 +155,7 @@ class _Unpickler(_PythonUnpickler):  # type: ignore[misc]
         pair = (module, name)
         self.truth.spelled.add(pair)
         if self.proto < 3:
-            pair = NAME_MAPPING.get(pair) or (IMPORT_MAPPING.get(module, module), name)
+            pair = mapped(module, name)
         self.truth.uses.setdefault(pair, set())
         return Name(self.truth, pair)
 
@@ -287,3 +294,25 @@ _Unpickler.dispatch |= {
     pickle.BYTEARRAY8[0]: _Unpickler.byte_array,
     **dict.fromkeys((pickle.INST[0], pickle.OBJ[0], pickle.NEXT_BUFFER[0], pickle.READONLY_BUFFER[0]), _unreadable),
 }
+
+
+def named(data: bytes) -> set[Pair]:
+    """Return every global that the opcodes of a stream may name, also those that no unpickler gets to."""
+    texts: list[str] = []
+    pairs: set[Pair] = set()
+    with suppress(Exception):
+        for opcode, argument, _ in pickletools.genops(data):
+            if opcode.name in ("GLOBAL", "INST"):
+                module, _, name = str(argument).partition(" ")
+                pairs |= {(module, name), mapped(module, name)}
+            elif opcode.name == "STACK_GLOBAL" and len(texts) > 1:
+                pairs |= {(texts[-2], texts[-1]), mapped(texts[-2], texts[-1])}
+            elif isinstance(argument, str):
+                texts.append(argument)
+    return pairs
+
+
+def forged_index(data: bytes) -> tuple[tuple[Region, ...], set[Pair]]:
+    """Return what an attacker would sign of a stream: where its arrays lie, and all globals that it may name."""
+    truth = follow(data)
+    return tuple(truth.regions), truth.uses.keys() | truth.spelled | named(data)

@@ -131,7 +131,7 @@ def models() -> list[object]:
         GridSearchCV(SVC(), {"C": [1, 2]}, cv=2).fit(X, y),
         column.fit(np.round(X)),
         GaussianProcessRegressor(random_state=np.random.RandomState(1)).fit(X, y),
-        [np.ma.array([1, 2], mask=[0, 1]), np.zeros((0, 3)), np.array([{"a": np.arange(2)}, None], object)],
+        [np.ma.array([1, 2], mask=[False, True]), np.zeros((0, 3)), np.array([{"a": np.arange(2)}, None], object)],
     ]
 
 
