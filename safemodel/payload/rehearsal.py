@@ -249,12 +249,14 @@ def _read_wrapper(state: Any) -> tuple[MadeDtype, tuple[int, ...], Any, bool]:
         raise PayloadError("an array wrapper has a state that joblib does not write")
     try:
         dtype, shape, order = state["dtype"], state["shape"], state["order"]
-        subclass, _ = state["subclass"], state["allow_mmap"]
+        subclass, mappable = state["subclass"], state["allow_mmap"]
         alignment = state["numpy_array_alignment_bytes"] if len(state) == _FIELDS_PADDED else None
     except KeyError:
         raise PayloadError("an array wrapper has a state that joblib does not write") from None
     if type(dtype) is not MadeDtype or order not in ("C", "F") or alignment not in (None, ALIGNMENT):
         raise PayloadError("an array wrapper has a dtype, an order or an alignment that joblib does not write")
+    if type(mappable) is not bool:
+        raise PayloadError("an array wrapper has a field that joblib does not write")
     if pair_of(subclass) not in _SUBCLASSES:
         raise PayloadError("an array wrapper has a class that joblib does not write")
     return dtype, shape, order, alignment is not None

@@ -14,8 +14,8 @@ REFUSALS: Final = frozenset(("payload", "global-not-allowed", "limit-exceeded"))
 SECONDS: Final = 20
 MEMORY: Final = 4 << 30
 EFFECTS: Final = (
-    "os.exec", "os.fork", "os.kill", "os.mkdir", "os.posix_spawn", "os.putenv", "os.remove", "os.rename", "os.rmdir",
-    "os.spawn", "os.system", "os.truncate", "os.unsetenv", "shutil.", "socket.", "subprocess.", "webbrowser.",
+    "os.exec", "os.fork", "os.kill", "os.mkdir", "os.posix_spawn", "os.remove", "os.rename", "os.rmdir",
+    "os.spawn", "os.system", "os.truncate", "shutil.", "socket.", "subprocess.", "webbrowser.",
     "sys.setprofile", "sys.settrace",
 )  # fmt: skip
 

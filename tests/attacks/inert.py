@@ -45,6 +45,7 @@ class Truth:
         regions: the arrays, in the order of the file.
         builds: where each BUILD is that makes no array, ascending.
         holes: whether a memo slot was written beyond the next one.
+        idle: whether no items at all were put into something.
         end: the offset after STOP.
         error: what ended it before STOP.
     """
@@ -54,6 +55,7 @@ class Truth:
     regions: list[Region] = field(default_factory=list)
     builds: list[int] = field(default_factory=list)
     holes: bool = False
+    idle: bool = False
     end: int = 0
     error: Exception | None = None
 
@@ -253,10 +255,25 @@ def _consuming(opcode: bytes, count: int | None) -> None:
     _Unpickler.dispatch[opcode[0]] = consume
 
 
+def _filling(opcode: bytes) -> None:
+    """Let an opcode without items do nothing, as in C, whatever it is done to."""
+    run = _Unpickler.dispatch[opcode[0]]
+
+    def fill(self: Any) -> None:
+        if self.stack:
+            run(self)
+        else:
+            self.truth.idle = True
+            self.pop_mark()
+
+    _Unpickler.dispatch[opcode[0]] = fill
+
+
 for _opcode in (pickle.TUPLE, pickle.LIST, pickle.DICT, pickle.FROZENSET):
     _consuming(_opcode, None)
 for _opcode in (pickle.APPENDS, pickle.SETITEMS, pickle.ADDITEMS):
     _consuming(_opcode, None)
+    _filling(_opcode)
 for _opcode, _count in (
     (pickle.TUPLE1, 1),
     (pickle.TUPLE2, 2),

@@ -6,6 +6,8 @@ is not loaded, even if it is signed with the truth. The exceptions, each with it
 * A key that cannot be hashed: to the walk objects are opaque. The unpicklers refuse it, and packing rehearses.
 * A memo with holes: picklers write none, so the walk refuses them. To both of Python's unpicklers a slot is just a
   number, and the lexer bounds it, so the loader takes what was signed so.
+* Opcodes that put no items into what cannot take any: they do nothing, and picklers write none.
+* A text that is no UTF-8 in a vocabulary, which the rehearsal leaves out: there the load itself fails.
 * The roles of joblib's wrapper, which is never imported, and references, which the guard's rules for arguments judge.
 """
 
@@ -33,10 +35,11 @@ from sklearn.svm import SVC
 from safemodel.errors import ConfigurationError, SafemodelError
 from safemodel.format.manifest import ROLES
 from safemodel.payload.catalogue import load_catalogue
-from safemodel.payload.findings import Walk
+from safemodel.payload.findings import Counts, Walk
 from safemodel.payload.index import decode_index, encode_index
 from safemodel.payload.lexer import BUILD
 from safemodel.payload.rehearsal import Plan, Rehearsal
+from safemodel.payload.restricted import load_restricted
 from safemodel.payload.standins import Permissions
 from safemodel.payload.streams import open_stream
 from safemodel.payload.walk import walk
@@ -87,14 +90,28 @@ def compare(data: bytes) -> bool:
     plan = rehearsed(data, truth, dict.fromkeys(truth.uses, frozenset(ROLES)))
     if plan is None:
         return False
+    if isinstance(truth.error, UnicodeDecodeError):
+        assert found is None
+        assert not loaded(data, truth)
+        return False
     assert complete
-    assert found is not None or truth.holes
+    assert found is not None or truth.holes or truth.idle
     assert plan.uses.keys() == truth.uses.keys()
     assert builds_of(plan) == truth.builds
     assert [cut for cut, _ in arrays_of(plan)] == [region.cut for region in truth.regions]
     for (_, after), region in zip(arrays_of(plan), truth.regions, strict=True):
         assert (after - region.start - region.size) % FRAME_HEAD == 0
     check_roles(data, truth)
+    return True
+
+
+def loaded(data: bytes, truth: Truth) -> bool:
+    """Tell whether a payload loads that was signed by force."""
+    signed, counts = dict.fromkeys(truth.uses, frozenset(ROLES)), Counts(0, len(truth.regions), 0, 0)
+    try:
+        load_restricted(memoryview(bytearray(data)), truth.regions, signed, counts, load_catalogue().permissions)
+    except SafemodelError:
+        return False
     return True
 
 

@@ -244,6 +244,7 @@ def test_wrappers(changes: dict[str, Any]) -> None:
         {"numpy_array_alignment_bytes": b"K\x11"},
         {"numpy_array_alignment_bytes": b"N"},
         {"allow_mmap": None},
+        {"allow_mmap": b"K\x01"},
         {"subclass": None, "numpy_array_alignment_bytes": None},
         {"read": b"N"},
         {"order": None, "read": b"N"},
