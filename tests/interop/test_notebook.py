@@ -1,4 +1,4 @@
-"""What users see in a notebook, from a real Jupyter kernel: the advice for a class of a cell, and the passphrase prompt."""
+"""What a real Jupyter kernel shows its users: the advice for a class of a cell, and the passphrase prompt."""
 
 import subprocess
 import sys

@@ -258,6 +258,19 @@ def test_finalizers_of_other_garbage_wait(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "finalized"
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_finalizers_of_what_the_payload_made_are_refused(tmp_path: Path) -> None:
+    """Python only reports what a finalizer raises, but the refusal stands."""
+
+    class Writes:
+        def __del__(self) -> None:
+            (tmp_path / "file").write_text("finalized")
+
+    with pytest.raises(PayloadError), Guard():
+        Writes()
+    assert not (tmp_path / "file").exists()
+
+
 def test_warnings_are_shown_afterwards(tmp_path: Path) -> None:
     shown: list[str] = []
 
