@@ -45,6 +45,7 @@ class Truth:
         regions: the arrays, in the order of the file.
         builds: where each BUILD is that makes no array, ascending.
         holes: whether a memo slot was written beyond the next one.
+        loose: how often joblib's wrapper, or its class, became data and no array took its place.
         idle: whether no items at all were put into something.
         end: the offset after STOP.
         error: what ended it before STOP.
@@ -55,6 +56,7 @@ class Truth:
     regions: list[Region] = field(default_factory=list)
     builds: list[int] = field(default_factory=list)
     holes: bool = False
+    loose: int = 0
     idle: bool = False
     end: int = 0
     error: Exception | None = None
@@ -82,10 +84,9 @@ def follow(data: bytes) -> Truth:
 class Thing:
     """What a global made. It takes any state and any items, and notes that it did."""
 
-    def __init__(self, truth: Truth, pair: Pair, made_as: Pair, arguments: tuple[Any, ...]) -> None:
+    def __init__(self, truth: Truth, pair: Pair, arguments: tuple[Any, ...]) -> None:
         self.truth = truth
         self.pair = pair
-        self.made_as = made_as
         self.arguments = arguments
         self.state: Any = None
 
@@ -118,8 +119,9 @@ class Name:
         self.truth.uses[self.pair].add(role)
         first = arguments[0] if arguments else None
         if self.pair == RECONSTRUCTOR and isinstance(first, Name) and first.pair == WRAPPER:
-            return Thing(self.truth, WRAPPER, WRAPPER, ())
-        return Thing(self.truth, self.pair, self.pair, arguments)
+            self.truth.loose -= 1
+            return Thing(self.truth, WRAPPER, ())
+        return Thing(self.truth, self.pair, arguments)
 
 
 _PythonUnpickler: Any = vars(pickle)["_Unpickler"]
@@ -171,6 +173,8 @@ class _Unpickler(_PythonUnpickler):  # type: ignore[misc]
         for item in items:
             if isinstance(item, Name):
                 self.truth.uses[item.pair].add("reference")
+            if isinstance(item, Name | Thing) and item.pair == WRAPPER:
+                self.truth.loose += 1
 
     def reduce(self) -> None:
         arguments = self.stack.pop()
@@ -198,7 +202,7 @@ class _Unpickler(_PythonUnpickler):  # type: ignore[misc]
         if not isinstance(made, Thing):
             raise Unreadable("a state for what the stream did not make")
         made.__setstate__(state)
-        if made.made_as != WRAPPER or self.nested:
+        if made.pair != WRAPPER or self.nested:
             self.truth.builds.append(where - 1)
         else:
             self.stack[-1] = self.read_array(state)
@@ -234,7 +238,7 @@ class _Unpickler(_PythonUnpickler):  # type: ignore[misc]
 
 def item_size(dtype: Any) -> int | None:
     """Return the bytes of an item, or None if it holds objects."""
-    if not isinstance(dtype, Thing) or dtype.made_as != DTYPE:
+    if not isinstance(dtype, Thing) or dtype.pair != DTYPE:
         raise Unreadable("an array of what is no dtype")
     spec, state = dtype.arguments[0], dtype.state
     fields = state[4] if isinstance(state[4], dict) else {}

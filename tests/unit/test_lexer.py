@@ -176,6 +176,12 @@ def test_frames_are_left_out() -> None:
     assert splice_load(memoryview(data), lexed(data)) == b"NNNl."
 
 
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_protocols_without_frames(protocol: int) -> None:
+    with pytest.raises(PayloadError):
+        lexed(b"\x80%c\x95\x01\0\0\0\0\0\0\0N." % protocol)
+
+
 def test_where_the_unpickler_asks() -> None:
     data = stream(b"h\0)\x81}b", b"h\0K\1\x85\x81", b"h\0h\0\x86", b"K\1K\2\x86", b"h\0h\0\x86\x94R", b"(h\0t")
     texts = [rehearsed for _, _, rehearsed, _ in lexed(data).notes]
