@@ -173,6 +173,7 @@ class Effects:
         if pair == DTYPE:
             return DtypeValue(use, arguments)
         if pair == RECONSTRUCTOR and arguments.parts and isinstance(arguments.parts[0], WrapperClass):
+            use.roles.add("call")
             return self._reconstruct(arguments.parts, arguments)
         check_arguments(pair, arguments)
         return Made(use, "call")

@@ -6,8 +6,8 @@ Rules kept here:
   only in a thread that loads: others pay one look at an empty dict. Python 3.11 has no event for starting a thread.
 * A refusal stands even if the code that met it swallows the exception: leaving the guard raises it again.
 * What happens in a loading thread without being the payload's doing is let alone: signal handlers are recognised by
-  their code. Finalizers of other garbage do not run, since automatic collection is off meanwhile. Warnings are kept
-  back, and shown when the guard is gone, because showing one opens a file.
+  their code. Finalizers of other garbage do not run, since automatic collection is off meanwhile. Warnings, and reports
+  of what finalizers raise, are kept back and shown when the guard is gone, because showing one opens a file.
 * Guards nest, and end with what was there before.
 """
 
@@ -47,6 +47,7 @@ class Guard:
         self._lifted = False
         self._permitted = _PERMITTED
         self._warnings: list[_ShownWarning] = []
+        self._unraisable: list[Any] = []
 
     def __enter__(self) -> "Guard":
         _install()
@@ -66,6 +67,8 @@ class Guard:
         try:
             for shown in self._warnings:
                 warnings.showwarning(*shown)
+            for report in self._unraisable:
+                sys.unraisablehook(report)
         finally:
             if self._refusal is not None and error is not self._refusal:
                 raise self._refusal from error
@@ -90,6 +93,10 @@ class Guard:
     def keep_warning(self, *shown: Any) -> None:
         """Keep a warning back."""
         self._warnings.append(shown)
+
+    def keep_unraisable(self, report: Any) -> None:
+        """Keep the report of an exception back that nobody can catch."""
+        self._unraisable.append(report)
 
     def judge(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Refuse an event.
@@ -122,12 +129,13 @@ class _Lifted:
 
 
 class _Hold:
-    """Automatic collection and the showing of warnings, held off while any thread loads."""
+    """Automatic collection and the showing of warnings and reports, held off while any thread loads."""
 
     def __init__(self) -> None:
         self._loads = 0
         self._collected = False
         self._show = warnings.showwarning
+        self._report = sys.unraisablehook
 
     def enter(self) -> None:
         with _lock:
@@ -137,6 +145,9 @@ class _Hold:
             if warnings.showwarning is not _show_later:
                 self._show = warnings.showwarning
                 warnings.showwarning = _show_later
+            if sys.unraisablehook is not _report_later:
+                self._report = sys.unraisablehook
+                sys.unraisablehook = _report_later
             self._loads += 1
 
     def leave(self) -> None:
@@ -148,10 +159,16 @@ class _Hold:
                 gc.enable()
             if warnings.showwarning is _show_later:
                 warnings.showwarning = self._show
+            if sys.unraisablehook is _report_later:
+                sys.unraisablehook = self._report
 
     def show(self, *shown: Any) -> None:
         """Show a warning of another thread as it would be shown without us."""
         self._show(*shown)
+
+    def report(self, report: Any) -> None:
+        """Report an exception of another thread as it would be reported without us."""
+        self._report(report)
 
 
 _hold: Final = _Hold()
@@ -169,6 +186,15 @@ def _show_later(
     guard = _guards.get(get_ident())
     show = guard.keep_warning if guard is not None else _hold.show
     show(message, category, filename, lineno, file, line)
+
+
+def _report_later(report: Any) -> None:
+    """Stand for `sys.unraisablehook` while a thread loads."""
+    guard = _guards.get(get_ident())
+    if guard is not None:
+        guard.keep_unraisable(report)
+    else:
+        _hold.report(report)
 
 
 def _install() -> None:

@@ -39,8 +39,9 @@ _ARRAY: Final = b"\x87Q"
 
 _FRAME: Final = 0x95
 _FRAME_HEAD: Final = 9
+_FRAMED: Final = 4  # the first protocol with frames
 _PROTO: Final = b"\x80"
-_PROTO_MAX: Final = 5
+_PROTOCOLS: Final = (2, 3, 4, 5)  # those that PROTO announces
 _STOP: Final = 0x2E
 _BUILD: Final = 0x62
 _LONG1: Final = 0x8A
@@ -142,6 +143,7 @@ class _Lexer:
         self._data = data
         self._start = start
         self._end = end
+        self._protocol = 0
         self._stopped = False
         self._slots = end - start
         # It matches the empty text too, hence always.
@@ -151,22 +153,22 @@ class _Lexer:
 
     def lex(self, regions: Sequence[Region], first: int) -> Stream:
         """See the function `lex`."""
-        protocol, position = self._read_protocol()
+        self._protocol, position = self._read_protocol()
         begin = position
         for number, region in enumerate(regions, first):
             position = self._lex_to_array(position, region, number)
         self._lex_opcodes(position, self._end)
         if not self._stopped:
             raise PayloadError("an opcode stream does not end with STOP")
-        return Stream(begin, self._end - 1, protocol, self._notes)
+        return Stream(begin, self._end - 1, self._protocol, self._notes)
 
     def _read_protocol(self) -> tuple[int, int]:
         head = bytes(self._data[self._start : min(self._start + 2, self._end)])
         if head[:1] != _PROTO:
             return 0, self._start
         protocol = int.from_bytes(head[1:], "little")
-        if protocol > _PROTO_MAX:
-            raise PayloadError(f"pickle protocol {protocol} was announced, at most {_PROTO_MAX} is known")
+        if protocol not in _PROTOCOLS:
+            raise PayloadError(f"pickle protocol {protocol} was announced, expected 2 to {_PROTOCOLS[-1]}")
         return protocol, self._start + 2
 
     def _lex_to_array(self, position: int, region: Region, number: int) -> int:
@@ -214,6 +216,8 @@ class _Lexer:
 
     def _drop_frame_head(self, position: int) -> int:
         """Leave a frame's head out; it goes with the note before it, if that ends there."""
+        if self._protocol < _FRAMED:
+            raise PayloadError(f"a frame in protocol {self._protocol}, which has none")
         notes, body = self._notes, position + _FRAME_HEAD
         if notes and notes[-1][1] == position:
             begin, _, rehearsed, loaded = notes[-1]

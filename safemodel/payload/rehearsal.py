@@ -89,9 +89,12 @@ class _Collapsed:
     """Stands for texts that the rehearsal leaves out."""
 
 
+class _Bottom:
+    """Lies below the stack of a stream, which cannot reach it."""
+
+
 _COLLAPSED: Final = _Collapsed()
-
-
+_BOTTOM: Final = _Bottom()
 _ARRAY: Final = MadeArray()
 
 
@@ -143,7 +146,7 @@ class Rehearsal:
         result = _Unpickler(
             self, splice_rehearsal(self._data, stream), stream.protocol, nested=number is not None
         ).load()
-        if type(result) is not tuple or len(result) != 2 or len(result[1]) != 1:
+        if result[0] is not _BOTTOM or len(result[1]) != 1:
             raise PayloadError("the stream leaves more or less than one value")
         return result[1][0]
 
@@ -246,12 +249,14 @@ def _read_wrapper(state: Any) -> tuple[MadeDtype, tuple[int, ...], Any, bool]:
         raise PayloadError("an array wrapper has a state that joblib does not write")
     try:
         dtype, shape, order = state["dtype"], state["shape"], state["order"]
-        subclass, _ = state["subclass"], state["allow_mmap"]
+        subclass, mappable = state["subclass"], state["allow_mmap"]
         alignment = state["numpy_array_alignment_bytes"] if len(state) == _FIELDS_PADDED else None
     except KeyError:
         raise PayloadError("an array wrapper has a state that joblib does not write") from None
     if type(dtype) is not MadeDtype or order not in ("C", "F") or alignment not in (None, ALIGNMENT):
         raise PayloadError("an array wrapper has a dtype, an order or an alignment that joblib does not write")
+    if type(mappable) is not bool:
+        raise PayloadError("an array wrapper has a field that joblib does not write")
     if pair_of(subclass) not in _SUBCLASSES:
         raise PayloadError("an array wrapper has a class that joblib does not write")
     return dtype, shape, order, alignment is not None
@@ -283,6 +288,8 @@ class _Unpickler(pickle.Unpickler):
         if len(question) == 1:
             self._rehearsal.nesting.look(question[0])
             return question[0]
+        if not question:
+            return _BOTTOM
         first, second, number = question
         if number is None:
             return self._rehearsal.make_instance(first, second)

@@ -29,9 +29,9 @@ def splice_rehearsal(data: memoryview, stream: Stream) -> bytes:
     """Return the opcodes that the rehearsal runs.
 
     The stack must end as it began, with one value on it: a MARK and a TUPLE around the stream gather whatever is there,
-    and a second tuple around that one shows that no MARK was left open.
+    and a second tuple around that one and around the answer to an empty question shows that no MARK was left open.
     """
-    return b"".join((b"N(", *_pieces(data, stream, rehearsal=True), b"t\x86."))
+    return b"".join((b")Q(", *_pieces(data, stream, rehearsal=True), b"t\x86."))
 
 
 def splice_load(data: memoryview, stream: Stream) -> bytes:

@@ -8,20 +8,17 @@ one that plays the attacker's part and looks up the index.
 import copy
 import io
 import os
-import pickle
-import resource
-import signal
 import struct
-import sys
 from collections.abc import Callable
-from functools import cache
-from math import prod
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import joblib
 import numpy as np
 import pytest
+from attacks.children import REFUSALS, outcomes_of
+from attacks.inert import forged_index
 from scipy import stats
 from sklearn.datasets import make_classification
 from sklearn.ensemble import (
@@ -37,10 +34,7 @@ from sklearn.neighbors import BallTree, KDTree, KNeighborsClassifier
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils import Bunch
 
-from safemodel.errors import SafemodelError
-from safemodel.payload.findings import NESTED, RAW, ROLES, Counts, Region
-from safemodel.payload.guard import Guard
-from safemodel.payload.rehearsal import python3_name
+from safemodel.payload.findings import RAW, ROLES, Counts, Region
 from safemodel.payload.restricted import load_restricted
 from safemodel.payload.walk import walk
 
@@ -49,169 +43,27 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="a crash is caug
 FILES = Path(__file__).parent / "files"
 EXPECTED = {line.split("\t")[0]: line.split("\t")[3] for line in (FILES / "MANIFEST.tsv").read_text().splitlines()[1:]}
 EVERY_ROLE = frozenset(ROLES)
-SECONDS = 20
-MEMORY = 4 << 30
-EFFECTS = (
-    "os.exec", "os.fork", "os.kill", "os.mkdir", "os.posix_spawn", "os.remove", "os.rename", "os.rmdir", "os.spawn",
-    "os.system", "os.truncate", "shutil.", "socket.", "subprocess.", "webbrowser.", "sys.setprofile", "sys.settrace",
-)  # fmt: skip
-
-
-# The attacker's index.
-
-_PythonUnpickler: Any = vars(pickle)["_Unpickler"]
-
-
-class _Index(_PythonUnpickler):  # type: ignore[misc]
-    """Follows joblib's loader with inert classes, and notes where it would look for arrays."""
-
-    dispatch: ClassVar[Any] = dict(_PythonUnpickler.dispatch)
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.file = io.BytesIO(data)
-        self.regions: list[Region] = []
-        self.pairs: set[tuple[str, str]] = set()
-        super().__init__(self.file)
-
-    def find_class(self, module: str, name: str) -> Any:
-        self.pairs |= {(module, name), python3_name(module, name)}
-        return _inert((module, name))
-
-    def build(self) -> None:
-        _PythonUnpickler.load_build(self)
-        made = self.stack[-1]
-        if getattr(made, "pair", None) == ("joblib.numpy_pickle", "NumpyArrayWrapper") and not isinstance(made, type):
-            self.note(made.state, self.file.tell())
-
-    dispatch[pickle.BUILD[0]] = build
-
-    def note(self, state: Any, cut: int) -> None:
-        size = _item_size(state["dtype"])
-        if size is None:
-            inner = _Index(self.data[cut:])
-            inner.follow()
-            self.pairs |= inner.pairs
-            self.regions.append(Region(cut, cut, inner.file.tell(), NESTED))
-        else:
-            start = cut if state.get("numpy_array_alignment_bytes") is None else cut + 1 + self.data[cut]
-            self.regions.append(Region(cut, start, prod(state["shape"]) * size, RAW))
-        self.file.seek(self.regions[-1].start + self.regions[-1].size)
-
-    def follow(self) -> None:
-        try:
-            self.load()
-        except Exception as error:
-            self.error = error
-
-
-def _item_size(dtype: Any) -> int | None:
-    spec, state = dtype.arguments[0], dtype.state
-    fields = state[4] if isinstance(state[4], dict) else {}
-    if spec[0] == "O" or any(_item_size(each[0]) is None for each in fields.values()):
-        return None
-    return 4 * int(spec[1:]) if spec[0] == "U" else int(spec[1:])
-
-
-class _Meta(type):
-    def __call__(cls: Any, *arguments: Any, **keywords: Any) -> Any:
-        return cls.__new__(cls, *arguments)
-
-
-@cache
-def _inert(pair: tuple[str, str]) -> type:
-    def make(cls: type, *arguments: Any) -> Any:
-        made: Any = object.__new__(cls)
-        made.arguments = arguments
-        return made
-
-    def set_state(self: Any, state: Any) -> None:
-        self.state = state
-
-    def ignore(self: Any, *arguments: Any) -> None:
-        """Stand for APPEND and its like."""
-
-    content = {"__new__": make, "__setstate__": set_state, "__setitem__": ignore, "pair": pair}
-    return _Meta("Inert", (), content | dict.fromkeys(("append", "extend", "add"), ignore))
-
-
-def attackers_index(data: bytes) -> tuple[tuple[Region, ...], set[tuple[str, str]]]:
-    index = _Index(data)
-    index.follow()
-    return tuple(index.regions), index.pairs
-
-
-# The child.
 
 Case = tuple[bytes, tuple[Region, ...], Any, Any]  # the payload, the index, what is signed, what is allowed
 
 
 def outcomes(cases: list[Case]) -> list[str]:
-    """What loading comes to: "loaded", an error's code, or what went wrong; in children that may die of it."""
-    said: list[str] = []
-    while len(said) < len(cases):
-        lines, status = _in_child(cases[len(said) :])
-        said += lines
-        if len(said) < len(cases):
-            said.append(f"died of {status}")
-    return said
+    return outcomes_of([partial(_load, *case) for case in cases])
 
 
 def outcome(*case: Any) -> str:
     return outcomes([case])[0]
 
 
-def _in_child(cases: list[Case]) -> tuple[list[str], int]:
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            _load_all(cases, writer)
-        finally:
-            os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as pipe:
-        lines = pipe.read().decode().splitlines()
-    return lines, os.waitpid(child, 0)[1]
-
-
-def _load_all(cases: list[Case], writer: int) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    effects: list[str] = []
-
-    def canary(event: str, arguments: tuple[Any, ...]) -> None:
-        writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
-        if event.startswith(EFFECTS) or writes:
-            effects.append(event)
-
-    with Guard():
-        pass  # its hook comes before the canary's
-    sys.addaudithook(canary)
-    for case in cases:
-        signal.alarm(SECONDS)
-        said = _load(*case)
-        os.write(writer, (f"effects {effects}" if effects else said).encode("ascii", "replace")[:1000] + b"\n")
-        effects.clear()
-
-
-def _load(data: bytes, regions: tuple[Region, ...], signed: Any, allowed: Any) -> str:
-    try:
-        load_restricted(memoryview(bytearray(data)), regions, signed, Counts(0, len(regions), 0, 0), allowed)
-    except SafemodelError as error:
-        return error.code
-    except BaseException as error:
-        return f"foreign {error!r}"
-    return "loaded"
+def _load(data: bytes, regions: tuple[Region, ...], signed: Any, allowed: Any) -> object:
+    return load_restricted(memoryview(bytearray(data)), regions, signed, Counts(0, len(regions), 0, 0), allowed)
 
 
 def refused(data: bytes, regions: tuple[Region, ...] | None = None, roles: Any = None) -> str:
     """Load an attack that names nothing but what models need."""
-    found, pairs = attackers_index(data)
+    found, pairs = forged_index(data)
     signed = dict.fromkeys(pairs, EVERY_ROLE) | (roles or {})
     return outcome(data, found if regions is None else regions, signed, None)
-
-
-REFUSALS = {"payload", "global-not-allowed", "limit-exceeded"}
 
 
 @cache
@@ -243,7 +95,7 @@ def corpus() -> dict[str, tuple[str, str]]:
     cases: list[Case] = []
     for file in EXPECTED:
         data = (FILES / file).read_bytes()
-        regions, pairs = attackers_index(data)
+        regions, pairs = forged_index(data)
         signed = dict.fromkeys(pairs, EVERY_ROLE)
         cases += [(data, regions, signed, needed()), (data, regions, signed, None)]
     said = outcomes(cases)
@@ -439,7 +291,7 @@ STREAMS = {
 def test_forged_arrays() -> None:
     cases = []
     for data, regions in ARRAYS.values():
-        _, pairs = attackers_index(data)
+        _, pairs = forged_index(data)
         cases.append((data, regions, dict.fromkeys(pairs, EVERY_ROLE), None))
     assert {name: said for name, said in zip(ARRAYS, outcomes(cases), strict=True) if said not in REFUSALS} == {}
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+SECONDS_MAX = 20  # for one input; more is a hang
+
 
 def follow_coverage(name: str, seconds: int, crashes: Path) -> None:
     import atheris
@@ -21,16 +23,22 @@ def follow_coverage(name: str, seconds: int, crashes: Path) -> None:
     with atheris.instrument_imports(include=["safemodel"]):
         from fuzz.targets import TARGETS
     target = TARGETS[name]
+
+    def mutate(data: bytes, size: int, seed: int) -> bytes:
+        chance = random.Random(seed)
+        changed = target.mutate(data, chance) if chance.random() < 0.5 else atheris.Mutate(data, size)
+        return bytes(changed[:size])
+
     with tempfile.TemporaryDirectory() as corpus:
         for number, seed in enumerate(target.seeds):
             Path(corpus, f"seed{number}").write_bytes(seed)
-        options = [f"-max_total_time={seconds}", "-max_len=16384", f"-artifact_prefix={crashes}/", "-rss_limit_mb=2048"]
-        atheris.Setup([sys.argv[0], *options, corpus], target.run)
+        options = [f"-max_total_time={seconds}", "-max_len=16384", f"-artifact_prefix={crashes}/"]
+        options += ["-rss_limit_mb=2048", f"-timeout={SECONDS_MAX}"]
+        atheris.Setup([sys.argv[0], *options, corpus], target.run, custom_mutator=mutate)
         atheris.Fuzz()  # ends the process
 
 
 def at_random(name: str, seconds: int, crashes: Path) -> None:
-    from fuzz.mutate import mutated
     from fuzz.targets import TARGETS
 
     target = TARGETS[name]
@@ -38,7 +46,7 @@ def at_random(name: str, seconds: int, crashes: Path) -> None:
     end = time.monotonic() + seconds
     runs = 0
     while time.monotonic() < end:
-        data = mutated(chance.choice(target.seeds), chance)
+        data = target.mutate(chance.choice(target.seeds), chance)
         try:
             target.run(data)
         except BaseException:

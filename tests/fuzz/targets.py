@@ -4,11 +4,15 @@ Each has seeds, so that mutations start from bytes that are accepted.
 """
 
 import io
+import random
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from fuzz import payloads
+from fuzz.mutate import mutated
 
 import safemodel
 from safemodel.errors import SafemodelError
@@ -22,10 +26,11 @@ from safemodel.signing import signer_from_pem, verifying_key_from_pem
 
 @dataclass(frozen=True)
 class Target:
-    """What to call with any bytes, and bytes to start from."""
+    """What to call with any bytes, bytes to start from, and how to change them."""
 
     run: Callable[[bytes], object]
     seeds: tuple[bytes, ...]
+    mutate: Callable[[bytes, random.Random], bytes] = mutated
 
 
 def container(data: bytes) -> None:
@@ -87,4 +92,8 @@ TARGETS = {
     "msgpack": Target(msgpack, (_UNVERIFIED.manifest_bytes, _SIGNATURES.to_bytes())),
     "manifest": Target(manifest, (_UNVERIFIED.manifest_bytes,)),
     "key-file": Target(key_file, _KEY_FILES),
+    "walk": Target(payloads.fuzz_walk, payloads.seeds(), payloads.mutated_payload),
+    "lexer": Target(payloads.fuzz_lexer, payloads.seeds(), payloads.mutated_payload),
+    "rehearsal": Target(payloads.fuzz_rehearsal, payloads.seeds(), payloads.mutated_payload),
+    "loader": Target(payloads.fuzz_loader, payloads.seeds(), payloads.mutated_payload),
 }

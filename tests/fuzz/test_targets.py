@@ -3,7 +3,6 @@
 import random
 
 import pytest
-from fuzz.mutate import mutated
 from fuzz.targets import TARGETS
 
 
@@ -17,4 +16,4 @@ def test_seeds_are_accepted(name: str) -> None:
 def test_only_our_errors_escape(name: str) -> None:
     chance = random.Random(name)
     for _ in range(300):
-        TARGETS[name].run(mutated(chance.choice(TARGETS[name].seeds), chance))
+        TARGETS[name].run(TARGETS[name].mutate(chance.choice(TARGETS[name].seeds), chance))

@@ -274,7 +274,22 @@ def test_what_rules_of_the_loader_count_on_keeps_its_roles(listed: Catalogue, na
 
 
 @pytest.mark.parametrize(
-    "name", ["Clip", "", ".", "acme.", ".Clip", "acme..Clip", "acme.*", "acme.Clip()", "acme transformers.Clip", "a.1b"]
+    "name",
+    [
+        "Clip",
+        "",
+        ".",
+        "acme.",
+        ".Clip",
+        "acme..Clip",
+        "acme.*",
+        "acme.Clip()",
+        "acme transformers.Clip",
+        "a.1b",
+        "\uff4fs.Clip",  # a full-width letter
+        "a\ud800.Clip",
+        "acme." + "C" * 256,
+    ],
 )
 def test_an_addition_is_an_exact_name(listed: Catalogue, name: str) -> None:
     with pytest.raises(ConfigurationError):

@@ -268,6 +268,62 @@ def test_finalizers_of_other_garbage_wait(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "finalized"
 
 
+class Raises:
+    def __del__(self) -> None:
+        raise ValueError("finalized")
+
+
+def test_finalizers_of_what_the_payload_made_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python only reports what a finalizer raises, but the refusal stands."""
+    monkeypatch.setattr(sys, "unraisablehook", lambda report: None)
+
+    class Writes:
+        def __del__(self) -> None:
+            (tmp_path / "file").write_text("finalized")
+
+    with pytest.raises(PayloadError), Guard():
+        Writes()
+    assert not (tmp_path / "file").exists()
+
+
+def test_what_a_finalizer_raises_is_reported_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reporting it opens the source, which is not the payload's doing."""
+    reported: list[object] = []
+
+    def report(unraisable: Any) -> None:
+        reported.append(type(unraisable.exc_value))
+        open(os.devnull).close()
+
+    monkeypatch.setattr(sys, "unraisablehook", report)
+    with Guard():
+        with Guard():
+            Raises()
+            assert reported == []
+        assert reported == []
+        Raises()
+    assert reported == [ValueError, ValueError]
+    assert sys.unraisablehook is report
+
+
+def test_what_finalizers_of_other_threads_raise_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    reported: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: reported.append(type(unraisable.exc_value)))
+    with Guard():
+        thread = threading.Thread(target=Raises)
+        thread.start()
+        thread.join()
+        assert reported == [ValueError]
+
+
+def test_a_way_of_reporting_that_was_set_meanwhile_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    def report(unraisable: Any) -> None:
+        pass
+
+    with Guard():
+        monkeypatch.setattr(sys, "unraisablehook", report)
+    assert sys.unraisablehook is report
+
+
 def test_warnings_are_shown_afterwards(tmp_path: Path) -> None:
     shown: list[str] = []
 

@@ -89,7 +89,9 @@ def test_a_stream_that_goes_on() -> None:
             lexed(stream(b"N") + more)
 
 
-@pytest.mark.parametrize("data", [b"", b".", b"\x80", b"\x80\x06N.", b"\x80\x04N\x80\x04.", b"\x80\x04\x80\x04N."])
+@pytest.mark.parametrize(
+    "data", [b"", b".", b"\x80", b"\x80\x06N.", b"\x80\x01N.", b"\x80\x04N\x80\x04.", b"\x80\x04\x80\x04N."]
+)
 def test_beginnings(data: bytes) -> None:
     if data == b".":
         assert lexed(data).notes == []
@@ -172,6 +174,12 @@ def test_frames_that_do_not_hold(data: bytes) -> None:
 def test_frames_are_left_out() -> None:
     data = b"\x80\x04" + 3 * (b"\x95" + struct.pack("<Q", 1) + b"N") + b"l."
     assert splice_load(memoryview(data), lexed(data)) == b"NNNl."
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_protocols_without_frames(protocol: int) -> None:
+    with pytest.raises(PayloadError):
+        lexed(b"\x80%c\x95\x01\0\0\0\0\0\0\0N." % protocol)
 
 
 def test_where_the_unpickler_asks() -> None:

@@ -90,6 +90,13 @@ def test_a_plain_pickle_loads(protocol: int, make: Callable[[], Any], pack: Call
     assert np.array_equal(loaded.predict_proba(rows), model.predict_proba(rows))
 
 
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_an_array_in_every_protocol_loads(protocol: int, pack: Callable[..., Path], release: Any) -> None:
+    """Nothing else of it is made as protocols 0 and 1 make objects."""
+    loaded = safemodel.load(pack(dumped(np.arange(3.0), protocol=protocol)), trust=release.public)
+    assert np.array_equal(loaded, np.arange(3.0))
+
+
 def test_what_is_said_of_the_model_is_signed(pack: Callable[..., Path], release: Any) -> None:
     path = pack(
         dumped({"a": 1}),

@@ -154,7 +154,7 @@ def test_names_of_python_2_are_mapped_up_to_protocol_2() -> None:
     assert python3_name("numpy", "dtype") == ("numpy", "dtype")
 
 
-@pytest.mark.parametrize("left", [b"", b"NN", b"(N", b"N(", b"("])
+@pytest.mark.parametrize("left", [b"", b"NN", b"(N", b"N(", b"(", b"N(N", b"N(N(N"])
 def test_one_value_is_left(left: bytes) -> None:
     with pytest.raises((PayloadError, pickle.UnpicklingError)):
         rehearse(left)
@@ -244,6 +244,7 @@ def test_wrappers(changes: dict[str, Any]) -> None:
         {"numpy_array_alignment_bytes": b"K\x11"},
         {"numpy_array_alignment_bytes": b"N"},
         {"allow_mmap": None},
+        {"allow_mmap": b"K\x01"},
         {"subclass": None, "numpy_array_alignment_bytes": None},
         {"read": b"N"},
         {"order": None, "read": b"N"},

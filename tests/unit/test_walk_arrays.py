@@ -270,7 +270,9 @@ def test_refuses_a_wrapper_inside_an_array_of_objects() -> None:
 @pytest.mark.parametrize("protocol", [0, 1])
 def test_wrappers_of_protocols_0_and_1(protocol: int) -> None:
     made = Forged(RECONSTRUCTOR, (NumpyArrayWrapper, object, None), dict(FIELDS))
-    assert walk(pickle.dumps(made, protocol)[:-1] + DATA + b".").counts.arrays == 1
+    found = walk(pickle.dumps(made, protocol)[:-1] + DATA + b".")
+    assert found.counts.arrays == 1
+    assert {use.name: use.roles for use in found.globals}["_reconstructor"] == ("call",)
     for arguments in (
         (NumpyArrayWrapper, object, 1),
         (NumpyArrayWrapper, dict, None),
