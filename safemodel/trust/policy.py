@@ -8,18 +8,28 @@ Rules kept here:
 * Bare keys are the simplest policy, so that there is one way to decide.
 """
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 
 from safemodel.errors import ConfigurationError
+from safemodel.format.digests import ALGORITHMS
+from safemodel.format.envelope import DetachedSignatures
+from safemodel.format.unverified import UnverifiedArtifact
 from safemodel.signing import VerifyingKey, refuse_public_as_secret
+from safemodel.trust.names import ANY_NAME, ExpectedName
 from safemodel.trust.patterns import EVERY_NAME, ModelNames
+
+if TYPE_CHECKING:
+    from safemodel.trust.explanation import Explanation
 
 MANIFEST_ROLES: Final = "manifest"
 WALKED_ROLES: Final = "walk"
 ROLES: Final = (MANIFEST_ROLES, WALKED_ROLES)
 ENVIRONMENT: Final = ("warn", "error")
+ENVIRONMENT_REFERENCE: Final = "env:"
+FILE_REFERENCE: Final = "file:"
 
 ReadKey: TypeAlias = Callable[[str], bytes]
 
@@ -63,7 +73,7 @@ class Rule:
         require: those who must be among them.
         min_version: the lowest version, normalised PEP 440; None: any, or none.
         max_age_days: how long after its creation an artifact is accepted; None: for ever.
-        digests: the digest algorithms that are accepted; empty: all.
+        digests: the digest algorithms that are accepted.
         allow: exact names of globals that are allowed beyond the catalogue.
         deny: exact names of globals that are not, whatever else allows them.
         environment: what becomes of an artifact that was made with other versions than are installed. It is a demand
@@ -78,11 +88,18 @@ class Rule:
     require: tuple[str, ...] = ()
     min_version: str | None = None
     max_age_days: int | None = None
-    digests: tuple[str, ...] = ()
+    digests: tuple[str, ...] = ALGORITHMS
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
     environment: str = ENVIRONMENT[0]
     roles: str = MANIFEST_ROLES
+
+    def __str__(self) -> str:
+        among = f", among them {', '.join(self.require)}" if self.require else ""
+        return f"{self.number}, for {self.models}: {self.threshold} of {', '.join(self.signers)}{among}"
+
+
+NO_RULE: Final = Rule(0, ModelNames(()), ())  # for no name, met by nobody: what holds where no rule is for a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +179,18 @@ class TrustPolicy:
         signers = tuple(TrustedSigner(name, {name: key}) for name, key in listed.items())
         return cls(None, signers, (Rule(1, ModelNames(EVERY_NAME), tuple(listed)),))
 
+    def __str__(self) -> str:
+        return f"{self.path}, version {self.version}, sha256 {self.digest}" if self.is_reviewed else "the given keys"
+
     @property
     def is_reviewed(self) -> bool:
         """Tell whether it comes from a file, so that whoever calls adds nothing to it."""
         return self.version is not None
+
+    @property
+    def folder(self) -> str:
+        """The folder of the file, for commands that messages show."""
+        return os.path.dirname(self.path) or "."
 
     def find(self, key_id: bytes) -> tuple[TrustedSigner, VerifyingKey] | None:
         """Return the key with exactly this id and whose it is, or None."""
@@ -175,17 +200,50 @@ class TrustPolicy:
         """Return the signer that rules call so."""
         return next(signer for signer in self.signers if signer.name == name)
 
-    def rule_for(self, name: str) -> Rule | None:
-        """Return the one rule for a model, or None."""
-        return next((rule for rule in self.rules if name in rule.models), None)
+    def rule_for(self, name: str) -> Rule:
+        """Return the one rule for a model, or `NO_RULE`."""
+        return next((rule for rule in self.rules if name in rule.models), NO_RULE)
 
     def revocation_of_key(self, key_id: bytes, signer: TrustedSigner) -> Revocation | None:
         """Return what revokes a key or its signer, or None."""
         return self._revocation(("key", key_id.hex()), ("signer", signer.name))
 
-    def revocation_of_artifact(self, digest: bytes) -> Revocation | None:
-        """Return what revokes an artifact, or None."""
-        return self._revocation(("artifact", digest.hex()))
+    def revocation_of_artifact(self, digest: str) -> Revocation | None:
+        """Return what revokes the artifact with this digest, 64 hexadecimal digits, or None."""
+        return self._revocation(("artifact", digest))
+
+    def explain(
+        self,
+        artifact: UnverifiedArtifact,
+        *,
+        now: int,
+        name: ExpectedName = ANY_NAME,
+        detached: DetachedSignatures | None = None,
+    ) -> "Explanation":
+        """Say what the policy decides of an artifact, and why: which rule, what became of each signature, what to do.
+
+        The contents, and the code that the model reaches for, are not looked at. Nothing is loaded on this.
+
+        Args:
+            artifact: as `safemodel.inspect` reads it.
+            now: the clock, seconds since 1970 UTC.
+            name: the model that is wanted.
+            detached: the content of the `.sig` file, if there is one.
+
+        Raises:
+            FormatError: a signature counts, and the manifest is malformed.
+        """
+        from safemodel.trust.decision import Requirements, decide, judge  # late: they decide by this value
+
+        required = Requirements(self, name, now, detached=detached)
+        judged = judge(bytes.fromhex(artifact.digest), artifact.signatures, required)
+        return judged if judged.refusals else decide(judged, artifact.manifest, required)
+
+    def to_value(self) -> dict[str, Any] | None:
+        """Return what log records and `--json` show of it; None for bare keys."""
+        if not self.is_reviewed:
+            return None
+        return {"path": self.path, "version": self.version, "digest": self.digest}
 
     def for_countersigning(self) -> Self:
         """Return the policy for an artifact that is still being signed: one signature is enough, all else holds."""

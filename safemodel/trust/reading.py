@@ -16,10 +16,16 @@ from safemodel.format.names import check_model_version
 from safemodel.signing import HmacSha256Key, VerifyingKey, verifying_key_from_pem
 from safemodel.trust.fields import SCHEMA, Table, naming, one_of
 from safemodel.trust.patterns import ModelNames, check_pattern
-from safemodel.trust.policy import ENVIRONMENT, ROLES, ReadKey, Revocation, Rule, TrustedSigner
-
-ENVIRONMENT_REFERENCE: Final = "env:"
-FILE_REFERENCE: Final = "file:"
+from safemodel.trust.policy import (
+    ENVIRONMENT,
+    ENVIRONMENT_REFERENCE,
+    FILE_REFERENCE,
+    ROLES,
+    ReadKey,
+    Revocation,
+    Rule,
+    TrustedSigner,
+)
 
 _POLICY: Final = ("version", "signers", "rules", "revoked")
 _SIGNER: Final = ("keys", "valid_from", "valid_until", "contact")
@@ -133,7 +139,7 @@ def _read_rule(number: int, value: object, signers: Sequence[TrustedSigner]) -> 
             require=table.texts("require", lambda name: one_of(name, named)),
             min_version=_read_version(table.text("min_version")),
             max_age_days=table.number("max_age_days"),
-            digests=table.texts("digests", lambda name: one_of(name, ALGORITHMS)),
+            digests=table.texts("digests", lambda name: one_of(name, ALGORITHMS)) or ALGORITHMS,
             allow=table.texts("allow", check_global),
             deny=table.texts("deny", check_global),
             environment=table.choice("environment", ENVIRONMENT),

@@ -74,6 +74,7 @@ def test_everything_that_can_be_said() -> None:
     assert (strict.allow, strict.deny) == (("acme.transformers.Clip",), ("numpy.ndarray",))
     assert (strict.environment, strict.roles) == ("error", "walk")
     assert (plain.threshold, plain.require, plain.min_version, plain.max_age_days) == (1, (), None, None)
-    assert (plain.digests, plain.allow, plain.deny, plain.environment, plain.roles) == ((), (), (), "warn", "manifest")
+    assert (plain.digests, plain.allow, plain.deny) == (("blake3", "sha256"), (), ())
+    assert (plain.environment, plain.roles) == ("warn", "manifest")
     assert policy.revocations == (Revocation("signer", "bob", "2026-11-01", "left"),)
     assert (policy.version, policy.path, len(policy.digest or "")) == (7, "keys/trust.toml", 64)
