@@ -161,9 +161,11 @@ class TrustPolicy:
             ConfigurationError: not a policy, or one that contradicts itself.
             KeyMaterialError: a key cannot be used.
         """
-        from safemodel.trust.reading import read_policy  # late: bare keys need neither tomllib nor the reader
+        from safemodel.trust.fields import naming  # late: bare keys need neither tomllib nor the reader
+        from safemodel.trust.reading import read_policy
 
-        return cls(**read_policy(text, read_key, path))
+        with naming(path):
+            return cls(**read_policy(text, read_key), path=path)
 
     @classmethod
     def from_keys(cls, keys: Iterable[VerifyingKey]) -> Self:

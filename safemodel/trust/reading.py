@@ -50,23 +50,19 @@ _SIGNER_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._@+-]{0,61}[A-Za-z0-
 _HEXADECIMAL: Final = re.compile(r"[0-9a-f]{64}")
 
 
-def read_policy(text: str, read_key: ReadKey, path: str) -> dict[str, Any]:
+def read_policy(text: str, read_key: ReadKey) -> dict[str, Any]:
     """Return the fields of a `TrustPolicy`; arguments and errors are those of `TrustPolicy.from_toml`."""
-    with naming(path):
-        table = Table(_parse(text), _POLICY)
-        signers = tuple(_read_signer(name, value, read_key) for name, value in _signers(table).items())
-        rules = tuple(_read_rule(number, value, signers) for number, value in _numbered(table, "rules"))
-        _refuse_overlaps(rules)
-        return {
-            "version": table.required_number("version"),
-            "signers": signers,
-            "rules": rules,
-            "revocations": tuple(
-                _read_revocation(number, value, signers) for number, value in _numbered(table, "revoked")
-            ),
-            "path": path,
-            "digest": sha256(text.encode()).hexdigest(),
-        }
+    table = Table(_parse(text), _POLICY)
+    signers = tuple(_read_signer(name, value, read_key) for name, value in _signers(table).items())
+    rules = tuple(_read_rule(number, value, signers) for number, value in _numbered(table, "rules"))
+    _refuse_overlaps(rules)
+    return {
+        "version": table.required_number("version"),
+        "signers": signers,
+        "rules": rules,
+        "revocations": tuple(_read_revocation(number, value, signers) for number, value in _numbered(table, "revoked")),
+        "digest": sha256(text.encode()).hexdigest(),
+    }
 
 
 def _parse(text: str) -> dict[str, Any]:
