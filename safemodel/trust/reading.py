@@ -61,7 +61,7 @@ def read_policy(text: str, read_key: ReadKey) -> dict[str, Any]:
         "signers": signers,
         "rules": rules,
         "revocations": tuple(_read_revocation(number, value, signers) for number, value in _numbered(table, "revoked")),
-        "digest": sha256(text.encode()).hexdigest(),
+        "digest": sha256(text.encode("utf-8", "surrogatepass")).hexdigest(),
     }
 
 
@@ -106,7 +106,7 @@ def _read_signer(name: str, value: object, read_key: ReadKey) -> TrustedSigner:
 def _read_key(reference: str, read_key: ReadKey) -> VerifyingKey:
     with naming(f"keys: {reference}"):
         elsewhere = reference.startswith((ENVIRONMENT_REFERENCE, FILE_REFERENCE))
-        if not elsewhere and (not reference.isprintable() or set("/\\") & set(reference)):
+        if not reference.isprintable() or (not elsewhere and set("/\\") & set(reference)):
             raise ConfigurationError("this is no file of the folder", hint="name a file in it, such as 'alice.pub'")
         key = verifying_key_from_pem(read_key(reference))
         if isinstance(key, HmacSha256Key) and not elsewhere:

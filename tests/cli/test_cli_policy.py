@@ -1,6 +1,7 @@
 """`--trust FOLDER`: what decides is shown, on success and on refusal, for people and for programs."""
 
 import shutil
+import sys
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -100,6 +101,15 @@ def test_a_mistake_in_the_policy(cli: "CommandLine", shelf: "Shelf", keys: Path)
     assert error["code"] == "configuration"
     assert "rule 1" in error["message"]
     assert "'signers'" in error["hint"]
+
+
+def test_only_a_folder_needs_a_reader_of_toml(cli: "CommandLine", shelf: "Shelf", keys: Path) -> None:
+    cli.command = [sys.executable, "-X", "importtime", "-m", "safemodel"]
+    for trust, expected in ((shelf.trust, set()), (keys, {"tomllib", "safemodel.trust.reading"})):
+        done = cli.run("verify", shelf.artifact, "--trust", trust)
+        assert done.returncode == 0
+        loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+        assert loaded & {"tomllib", "difflib", "safemodel.trust.reading"} == expected
 
 
 def test_the_environment_names_a_folder(cli: "CommandLine", shelf: "Shelf", keys: Path) -> None:

@@ -140,11 +140,12 @@ WRONG: dict[str, list[tuple[str, str]]] = {
     ],
     "has a key that is not there": [('"bob.pub"', '"bobby.pub"')],
     "has a file that is no public key": [('"bob.pub"', '"junk.pub"'), ('"bob.pub"', '"private.key"')],
-    "has a key outside the folder that is public": [
-        ('"env:SHARED"', '"env:BOB"'),
+    "has a key that is no name of a file": [
         ('"bob.pub"', '"../bob.pub"'),
         ('"bob.pub"', '"\\n.pub"'),
+        ('"env:SHARED"', '"file:{folder}/../\\u0000"'),
     ],
+    "has a key outside the folder that is public": [('"env:SHARED"', '"env:BOB"')],
     "has a secret in the folder": [
         ('"env:SHARED"', '"shared.key"'),
         ('"env:SHARED"', '"file:{folder}/shared.key"'),

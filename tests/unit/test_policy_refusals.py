@@ -20,6 +20,7 @@ from safemodel.format.writer import replace_signatures
 from safemodel.trust.explanation import Explanation
 from safemodel.trust.loader import read_folder
 from safemodel.trust.policy import TrustPolicy
+from safemodel.trust.refusal import Refusal
 from safemodel.trust.signatures import Fate
 
 NOW = int(time.time())
@@ -282,7 +283,7 @@ def assert_explained(error: VerificationError, store: Store, row: str) -> None:
     """The grounds are those of the refusal, and say what became of each signature."""
     found = error.explanation
     assert isinstance(found, Explanation)
-    assert found.refusals[0] is error
+    assert found.refusals[0] == Refusal(type(error), error.args[0], error.hint)
     value = found.to_value()
     assert value["policy"] == {"path": str(store.folder / "trust.toml"), "version": 7, "digest": found.policy.digest}
     assert value["refusals"][0] == {"code": error.code, "message": error.args[0], "hint": error.hint}
