@@ -40,6 +40,7 @@ from safemodel.scanning import scan
 from safemodel.signing import Signer, VerifyingKey, generate_keyfile, load_signer, load_verifying_key
 from safemodel.trust.gate import VerifiedArtifact
 from safemodel.trust.names import ANY_NAME
+from safemodel.trust.policy import TrustPolicy
 from safemodel.version import VERSION as __version__
 
 __all__ = [
@@ -66,6 +67,7 @@ __all__ = [
     "SigningError",
     "StoreError",
     "ThresholdNotMetError",
+    "TrustPolicy",
     "UnsupportedVersionError",
     "UnverifiedArtifact",
     "VerificationError",

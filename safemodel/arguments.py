@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from functools import partial
 from typing import Any, BinaryIO
 
 from safemodel import system
@@ -13,12 +12,11 @@ from safemodel.errors import ConfigurationError
 from safemodel.format.limits import READ_SIZE
 from safemodel.format.names import check_model_name
 from safemodel.format.source import SUFFIX, Source, open_source
-from safemodel.payload.allowance import refuse_unlisted
-from safemodel.payload.catalogue import Catalogue
 from safemodel.signing import Signer, load_signer
-from safemodel.trust.gate import Requirements
-from safemodel.trust.loader import read_detached, read_trust
+from safemodel.trust.decision import Catalogue, Requirements
+from safemodel.trust.loader import read_detached
 from safemodel.trust.names import AnyName, ExpectedName, FileStem
+from safemodel.trust.policy import TrustPolicy
 
 Filename = str | os.PathLike[str] | BinaryIO
 Name = str | AnyName | None
@@ -26,13 +24,13 @@ Name = str | AnyName | None
 KEY_VARIABLE = "SAFEMODEL_KEY"
 
 
-def requirements(filename: Filename, trust: Any, name: Name, catalogue: Catalogue | None) -> Requirements:
-    """Return what the verifier demands of this file, now; without a catalogue, the payload's globals are not judged."""
+def requirements(filename: Filename, policy: TrustPolicy, name: Name, catalogue: Catalogue) -> Requirements:
+    """Return what the verifier demands of this file, now."""
     return Requirements(
-        trust=read_trust(trust),
+        policy=policy,
         name=_expected_name(filename, name),
         now=now(),
-        refuse_unlisted=None if catalogue is None else partial(refuse_unlisted, catalogue=catalogue),
+        catalogue=catalogue,
         detached=read_detached(filename) if isinstance(filename, str | os.PathLike) else None,
     )
 

@@ -6,28 +6,25 @@ with it pickle, joblib and NumPy, is imported by the verbs that need it and by n
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from functools import partial
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from safemodel.arguments import Filename, Name, requirements, signers_of
 from safemodel.decisions import decided
-from safemodel.errors import ConfigurationError
 from safemodel.format.content import Progress
 from safemodel.format.manifest import Manifest, Payload
 from safemodel.format.source import open_source
 from safemodel.format.unverified import UnverifiedArtifact, read_unverified
 from safemodel.format.writer import ArtifactWriter
-from safemodel.payload.allowance import catalogue_with
-from safemodel.payload.catalogue import Catalogue
+from safemodel.payload.allowance import catalogue_with, names_of
 from safemodel.payload.extras import needing_numpy
-from safemodel.trust.gate import Unpickle, VerifiedArtifact, load_source, verify_source
+from safemodel.payload.ruled import RuledCatalogue
+from safemodel.trust.decision import Catalogue
+from safemodel.trust.gate import VerifiedArtifact, load_source, verify_source
+from safemodel.trust.loader import read_trust
 from safemodel.writing import Claims, PayloadWriter, check_digest_algorithm, write_artifact
 
 if TYPE_CHECKING:
     from safemodel.payload.compression import Compression
-
-_WALK: Final = "walk"
-_ROLES: Final = ("manifest", _WALK)
 
 
 def dump(
@@ -87,20 +84,22 @@ def load(
     trust: Any = None,
     name: Name = None,
     allow: Iterable[str] | None = None,
-    roles: str = "manifest",
+    roles: str | None = None,
     progress: Progress | None = None,
 ) -> Any:
     """Verify an artifact, then unpickle the verified bytes.
 
     Args:
         filename: the artifact's path, or a seekable binary file.
-        trust: the verifying keys that may sign: a file, a key object, or a list; None stands for the files that
-            SAFEMODEL_TRUST names.
+        trust: a folder with a `trust.toml`, or a `TrustPolicy`; or the verifying keys that may sign: a file, a key
+            object, or a list. None stands for what SAFEMODEL_TRUST names.
         name: the model that you want. None: a path's stem must be the last part of the signed name, optionally followed
             by `-VERSION`. `ANY_NAME` accepts every name.
-        allow: exact names that the catalogue does not list and the model may reach for, `acme.transformers.Clip`.
-        roles: `manifest`: globals are used in no other roles than those that are signed. `walk`: the payload is also
-            followed as when it was signed, at some million opcodes a second, and must hold what the manifest says.
+        allow: exact names that the catalogue does not list and the model may reach for, `acme.transformers.Clip`. With
+            a folder, they stand in its `trust.toml`.
+        roles: `manifest`, the default: globals are used in no other roles than those that are signed. `walk`: the
+            payload is also followed as when it was signed, at some million opcodes a second, and must hold what the
+            manifest says. With a folder, it stands in its `trust.toml`.
         progress: called with (bytes done, bytes in all).
 
     Returns:
@@ -113,12 +112,12 @@ def load(
         ConfigurationError: trust, a name or an argument is missing or wrong.
         OSError: the file cannot be read.
     """
-    catalogue = catalogue_with(allow)
-    unpickle = _unpickle_with(catalogue, roles)
-    with decided(filename) as decision, open_source(filename) as source:
-        required = requirements(filename, trust, name, catalogue)
-        artifact, value = load_source(source, required, unpickle, progress=progress)
-        decision.verified(artifact)
+    policy = read_trust(trust).with_choices(names_of(allow), roles)
+    catalogue = RuledCatalogue.of(policy)
+    with decided(filename, policy) as decision, open_source(filename) as source:
+        required = requirements(filename, policy, name, catalogue)
+        artifact, value = load_source(source, required, _unpickle, progress=progress)
+        decision.verified(artifact.explanation)
     return value
 
 
@@ -128,7 +127,7 @@ def verify(
     trust: Any = None,
     name: Name = None,
     allow: Iterable[str] | None = None,
-    roles: str = "manifest",
+    roles: str | None = None,
     progress: Progress | None = None,
 ) -> VerifiedArtifact:
     """Verify an artifact without unpickling it.
@@ -144,14 +143,14 @@ def verify(
         ConfigurationError: trust, a name or an argument is missing or wrong.
         OSError: the file cannot be read.
     """
-    catalogue = catalogue_with(allow)
-    unpickle = _unpickle_with(catalogue, roles)
+    policy = read_trust(trust).with_choices(names_of(allow), roles)
+    catalogue = RuledCatalogue.of(policy)
     source = open_source(filename)
     try:
-        with decided(filename) as decision:
-            required = requirements(filename, trust, name, catalogue)
-            artifact = verify_source(source, required, unpickle, progress=progress)
-            decision.verified(artifact)
+        with decided(filename, policy) as decision:
+            required = requirements(filename, policy, name, catalogue)
+            artifact = verify_source(source, required, _unpickle, progress=progress)
+            decision.verified(artifact.explanation)
         return artifact
     except BaseException:
         source.close()
@@ -195,12 +194,6 @@ def _compression(compress: object) -> "Compression | None":
     from safemodel.payload.compression import Compression  # late: Python can be built without bz2 and lzma
 
     return Compression.of(compress)
-
-
-def _unpickle_with(catalogue: Catalogue, roles: str) -> Unpickle:
-    if roles not in _ROLES:
-        raise ConfigurationError(f"roles is {roles!r}, expected one of {', '.join(_ROLES)}")
-    return partial(_unpickle, catalogue, roles == _WALK)
 
 
 def _unpickle(catalogue: Catalogue, walking: bool, manifest: Manifest, payload: memoryview, index: bytes) -> Any:

@@ -16,8 +16,9 @@ from safemodel.format.source import Source, open_source
 from safemodel.format.unverified import UnverifiedArtifact, read_unverified
 from safemodel.format.writer import replace_signatures
 from safemodel.signing import Signer
-from safemodel.trust.gate import Requirements, admit
-from safemodel.trust.loader import DETACHED_SUFFIX, TRUST_VARIABLE, read_detached
+from safemodel.trust.decision import Requirements, Unjudged
+from safemodel.trust.gate import admit
+from safemodel.trust.loader import DETACHED_SUFFIX, TRUST_VARIABLE, read_detached, read_trust
 
 
 def sign(
@@ -36,7 +37,8 @@ def sign(
     Args:
         filename: the artifact's path, replaced atomically, or a seekable binary file.
         key: private key file, signer, or a list of them; None stands for the files that SAFEMODEL_KEY names.
-        trust: the artifact must be verified by these keys already, as for `load`.
+        trust: the artifact must be verified by these keys already, as for `load`; of a policy, one signature by a
+            signer of the rule is enough, since others are still to sign.
         digest: or it must be the artifact with this digest, 64 hexadecimal digits, as `dump` and `inspect` show it.
         name: as for `load`, where `trust` is given.
         detached: leave the artifact alone and write `FILENAME.sig` beside it.
@@ -103,7 +105,8 @@ class _Expected:
                 "neither trust nor the expected digest was given, so a swapped file could be signed",
                 hint="say trust='release.pub' (--trust) or digest=... (--digest), as safemodel inspect shows it",
             )
-        return cls(requirements(filename, trust, name, None))
+        policy = read_trust(trust).for_countersigning()
+        return cls(requirements(filename, policy, name, Unjudged()))
 
     def check(self, source: Source, progress: Progress | None) -> UnverifiedArtifact:
         """Check that this is the artifact, then its structure and every digest; return its parts."""

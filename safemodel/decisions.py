@@ -12,7 +12,8 @@ from typing import Any
 
 from safemodel.arguments import Filename
 from safemodel.errors import SafemodelError
-from safemodel.trust.gate import Admission, VerifiedArtifact
+from safemodel.trust.explanation import Explanation
+from safemodel.trust.policy import TrustPolicy
 
 
 class Decision:
@@ -20,27 +21,25 @@ class Decision:
 
     Args:
         filename: the artifact.
+        policy: what decides.
     """
 
-    def __init__(self, filename: Filename) -> None:
+    def __init__(self, filename: Filename, policy: TrustPolicy) -> None:
+        self._policy = policy
         self._label = str(filename) if isinstance(filename, str | os.PathLike) else "<file object>"
         self._started = time.monotonic()
 
-    def verified(self, artifact: Admission | VerifiedArtifact) -> None:
+    def verified(self, found: Explanation) -> None:
         """Record that it was verified, with its warnings."""
-        for warning in artifact.warnings:
+        for warning in found.signatures.warnings:
             self._warn(warning)
-        self._write(
-            "verified",
-            artifact_digest=artifact.digest,
-            model_name=artifact.manifest.name,
-            model_version=artifact.manifest.version,
-            signers=[signer.key_id for signer in artifact.signers],
-        )
+        self._write("verified", **_grounds(found))
 
     def refused(self, error: SafemodelError) -> None:
         """Record that it was refused, and why."""
-        self._write("refused", code=error.code)
+        found = getattr(error, "explanation", None)
+        grounds = _grounds(found) if isinstance(found, Explanation) else {}
+        self._write("refused", code=error.code, **grounds)
 
     def _warn(self, warning: str) -> None:
         import logging
@@ -53,13 +52,24 @@ class Decision:
         import logging
 
         details |= {"file": self._label, "outcome": outcome, "seconds": time.monotonic() - self._started}
+        details |= {"policy_version": self._policy.version, "policy_digest": self._policy.digest}
         logging.getLogger("safemodel").info("%s: %s", self._label, outcome, extra={"safemodel": details})
 
 
+def _grounds(found: Explanation) -> dict[str, Any]:
+    return {
+        "artifact_digest": found.artifact,
+        "model_name": found.model,
+        "model_version": found.version,
+        "signers": [signed.key_id for signed in found.signers],
+        "rule": found.rule.number or None,
+    }
+
+
 @contextmanager
-def decided(filename: Filename) -> Iterator[Decision]:
+def decided(filename: Filename, policy: TrustPolicy) -> Iterator[Decision]:
     """Time a decision, and record it when it is a refusal; the body records that it verified."""
-    decision = Decision(filename)
+    decision = Decision(filename, policy)
     try:
         yield decision
     except SafemodelError as error:

@@ -71,9 +71,15 @@ class UnsupportedVersionError(FormatError):
 
 
 class VerificationError(SafemodelError):
-    """The artifact is well-formed and must not be loaded."""
+    """The artifact is well-formed and must not be loaded.
+
+    Attributes:
+        explanation: where a trust policy decided, what it says of the rule and of each signature, and what would have
+            to change (`safemodel.trust.explanation.Explanation`); None where it did not come to that.
+    """
 
     code = "verification"
+    explanation: object = None
 
 
 class NoTrustedSignatureError(VerificationError):

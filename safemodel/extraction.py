@@ -12,8 +12,10 @@ from safemodel.format.container import MANIFEST
 from safemodel.format.content import Content, Progress
 from safemodel.format.source import open_source
 from safemodel.format.unverified import read_unverified
-from safemodel.payload.allowance import catalogue_with
+from safemodel.payload.allowance import names_of
+from safemodel.payload.ruled import RuledCatalogue
 from safemodel.trust.gate import admit
+from safemodel.trust.loader import read_trust
 
 
 def extract(
@@ -46,8 +48,10 @@ def extract(
     """
     target = os.path.abspath(os.fsdecode(directory))
     _check_target(target)
-    with decided(filename) as decision, open_source(filename) as source:
-        admission = admit(source, read_unverified(source), requirements(filename, trust, name, catalogue_with(allow)))
+    policy = read_trust(trust).with_choices(names_of(allow), None)
+    catalogue = RuledCatalogue.of(policy)
+    with decided(filename, policy) as decision, open_source(filename) as source:
+        admission = admit(source, read_unverified(source), requirements(filename, policy, name, catalogue))
         draft = f"{target}.{os.urandom(8).hex()}.tmp"
         os.mkdir(draft, 0o700)
         try:
@@ -56,7 +60,7 @@ def extract(
         except BaseException:
             _remove(draft)
             raise
-        decision.verified(admission)
+        decision.verified(admission.explanation)
     return written
 
 

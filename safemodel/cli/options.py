@@ -27,8 +27,9 @@ def add_trust(parser: Any) -> None:
     action = parser.add_argument(
         "--trust",
         action="append",
-        metavar="KEY.pub",
-        help="public key that may have signed (for hmac-sha256 the key itself); again for more; else SAFEMODEL_TRUST",
+        metavar="TRUST",
+        help="folder with a trust.toml; or public key that may have signed (for hmac-sha256 the key itself), again for "
+        "more; else SAFEMODEL_TRUST",
     )
     completing_files(action)
 

@@ -9,20 +9,23 @@ from safemodel.cli import output
 from safemodel.cli.failure import VERIFIED, Failure, worst
 from safemodel.cli.options import add_allow, add_json, add_name, add_trust, completing_files
 from safemodel.cli.progress import progress
-from safemodel.payload.allowance import catalogue_with
-from safemodel.trust.keys import TrustedKeys
+from safemodel.payload.allowance import names_of
+from safemodel.payload.ruled import RuledCatalogue
+from safemodel.trust.explanation import Explanation, SignedBy
 from safemodel.trust.loader import read_trust
+from safemodel.trust.policy import TrustPolicy
 
 if TYPE_CHECKING:
     from safemodel.cli.parser import Verbs
 
 _EPILOG: Final = """\
-Checked are structure, signature, name, expiry, every byte, and which code the model may reach for. Nothing is
-unpickled, and NumPy, joblib and scikit-learn need not be installed. safemodel.load makes the same checks
-again before it unpickles.
+Checked are structure, signatures, name, policy, expiry, every byte, and which code the model may reach for.
+Nothing is unpickled, and NumPy, joblib and scikit-learn need not be installed. safemodel.load makes the same
+checks again before it unpickles. With a folder, its trust.toml decides, and a refusal comes with its grounds.
 
 examples:
   safemodel verify churn.safemodel --trust release.key.pub
+  safemodel verify churn.safemodel --trust keys
   safemodel verify models/*.safemodel --trust alice.pub --trust bob.pub --json
   safemodel verify candidate.safemodel --trust release.key.pub --name acme/churn
 
@@ -31,9 +34,11 @@ exit codes:
 
 --json:
   {"verified": true or false, "files": [FILE...]} where each FILE is one of
-  {"file", "verified": true, "name", "version", "digest", "created", "expires", "signers", "warnings"}
-  {"file", "verified": false, "error": {"code", "message", "hint"}}
-  and "signers" is [{"key_id", "algorithm"}]
+  {"file", "verified": true, "name", "version", "digest", "created", "expires", "signers", "warnings", "policy", "rule"}
+  {"file", "verified": false, "error": {"code", "message", "hint"}, "explanation"}
+  and "signers" is [{"key_id", "algorithm", "signer"}], "policy" is {"path", "version", "digest"} or null for bare
+  keys, and "explanation" is {"policy", "name", "version", "rule", "signatures", "refusals"}, or null where the file
+  was refused before it came to that
 """
 
 
@@ -55,11 +60,11 @@ def add_parser(verbs: "Verbs") -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Verify each file, and return the worst exit code."""
-    trust = read_trust(arguments.trust)
-    catalogue_with(arguments.allow)  # refuses what can never be allowed, before any file is read
+    policy = read_trust(arguments.trust).with_choices(names_of(arguments.allow), None)
+    RuledCatalogue.of(policy)  # refuses what can never be allowed, before any file is read
     outcomes = []
     for file in arguments.files:
-        outcome = _verify(file, trust, arguments.name, arguments.allow)
+        outcome = _verify(file, policy, arguments.name)
         outcome.show(quiet=arguments.json)
         outcomes.append(outcome)
     exit_code = worst(outcome.exit_code for outcome in outcomes)
@@ -76,6 +81,7 @@ class _Outcome:
     file: str
     artifact: safemodel.VerifiedArtifact | None = None
     failure: Failure | None = None
+    explanation: Explanation | None = None
 
     @property
     def exit_code(self) -> int:
@@ -85,36 +91,48 @@ class _Outcome:
         """Print a failure always, and a success unless there will be a document."""
         if self.failure is not None:
             self.failure.show()
+            if self.explanation is not None and self.explanation.policy.is_reviewed:
+                for line in output.table(self.explanation.rows()):
+                    output.note(line)
         elif self.artifact is not None and not quiet:
             output.result(f"{self.file}: verified", *output.table(_rows(self.artifact)))
 
     def to_value(self) -> dict[str, Any]:
         if self.artifact is None:
             error = None if self.failure is None else self.failure.to_value()
-            return {"file": self.file, "verified": False, "error": error}
+            explanation = None if self.explanation is None else self.explanation.to_value()
+            return {"file": self.file, "verified": False, "error": error, "explanation": explanation}
         return {"file": self.file, "verified": True} | _value(self.artifact)
 
 
-def _verify(file: str, trust: TrustedKeys, name: str | None, allow: list[str] | None) -> _Outcome:
+def _verify(file: str, policy: TrustPolicy, name: str | None) -> _Outcome:
     try:
         with (
             progress(f"verifying {file}") as report,
-            safemodel.verify(file, trust=trust, name=name, allow=allow, progress=report) as artifact,
+            safemodel.verify(file, trust=policy, name=name, progress=report) as artifact,
         ):
             return _Outcome(file, artifact=artifact)
     except Exception as error:
-        return _Outcome(file, failure=Failure.of(error, about=file))
+        found = getattr(error, "explanation", None)
+        explanation = found if isinstance(found, Explanation) else None
+        return _Outcome(file, failure=Failure.of(error, about=file), explanation=explanation)
 
 
 def _rows(artifact: safemodel.VerifiedArtifact) -> list[tuple[str, str]]:
     manifest = artifact.manifest
     return [
         ("model", manifest.name if manifest.version is None else f"{manifest.name} {manifest.version}"),
-        *(("signed by", f"{signer.algorithm} key {signer.key_id}") for signer in artifact.signers),
+        *(("signed by", _signed_by(signed, artifact.policy)) for signed in artifact.signers),
         ("digest", artifact.digest),
         ("created", output.moment(manifest.created)),
         ("expires", "never" if manifest.expires is None else output.moment(manifest.expires)),
+        *([("rule", str(artifact.rule)), ("policy", str(artifact.policy))] if artifact.policy.is_reviewed else ()),
     ]
+
+
+def _signed_by(signed: SignedBy, policy: TrustPolicy) -> str:
+    key = f"{signed.algorithm} key {signed.key_id}"
+    return f"{signed.signer}, {key}" if policy.is_reviewed else key
 
 
 def _value(artifact: safemodel.VerifiedArtifact) -> dict[str, Any]:
@@ -125,6 +143,15 @@ def _value(artifact: safemodel.VerifiedArtifact) -> dict[str, Any]:
         "digest": artifact.digest,
         "created": output.moment(manifest.created),
         "expires": None if manifest.expires is None else output.moment(manifest.expires),
-        "signers": [{"key_id": signer.key_id, "algorithm": signer.algorithm} for signer in artifact.signers],
+        "signers": [
+            {
+                "key_id": signed.key_id,
+                "algorithm": signed.algorithm,
+                "signer": signed.signer if artifact.policy.is_reviewed else None,
+            }
+            for signed in artifact.signers
+        ],
         "warnings": list(artifact.warnings),
+        "policy": artifact.policy.to_value(),
+        "rule": artifact.rule.number if artifact.policy.is_reviewed else None,
     }

@@ -23,7 +23,12 @@ def catalogue_with(allow: Iterable[str] | None) -> Catalogue:
     Raises:
         ConfigurationError: not an exact name, or one that is never allowed.
     """
-    return load_catalogue().with_additions([allow] if isinstance(allow, str) else allow or ())
+    return load_catalogue().with_additions(names_of(allow))
+
+
+def names_of(allow: Iterable[str] | None) -> tuple[str, ...]:
+    """Return the names that a user allows; a text is one name, None is none."""
+    return (allow,) if isinstance(allow, str) else tuple(allow or ())
 
 
 def unlisted(uses: Iterable[Use], catalogue: Catalogue) -> tuple[GlobalUse, ...]:
@@ -54,13 +59,20 @@ def describe(use: GlobalUse) -> str:
     return f"{spell(use)} ({', '.join(use.roles)})" + (f" at {places}" if places else "")
 
 
-def advice(lacking: Iterable[GlobalUse], catalogue: Catalogue) -> str:
-    """Say which argument would allow it, or why none does, and which libraries the catalogue knows."""
+def advice(lacking: Iterable[GlobalUse], catalogue: Catalogue, rule: int | None = None) -> str:
+    """Say what would allow it, or why nothing does, and which libraries the catalogue knows.
+
+    Args:
+        lacking: what is not allowed.
+        catalogue: what allows it not.
+        rule: the number of the rule that could allow it; None: an argument could.
+    """
     pairs = [(use.module, use.name) for use in lacking]
     addable = [".".join(pair) for pair in pairs if catalogue.can_add(pair)]
     known = [pair for pair in pairs if pair in catalogue.permissions]
+    remedy = _argument(addable) if rule is None else _entry(addable, rule)
     scope = f"the catalogue covers {catalogue.covers}"
-    return "; ".join([*_refusals(pairs, catalogue), *_argument(addable), *_known_roles(known, catalogue), scope])
+    return "; ".join([*_refusals(pairs, catalogue), *remedy, *_known_roles(known, catalogue), scope])
 
 
 def spell(use: Use) -> str:
@@ -82,6 +94,12 @@ def _argument(names: list[str]) -> list[str]:
     argument = _some(f'"{name}"' for name in names)
     options = _some((f"--allow {name}" for name in names), " ")
     return [f"if you know this code and trust it, say allow=[{argument}] ({options})"]
+
+
+def _entry(names: list[str], rule: int) -> list[str]:
+    if not names:
+        return []
+    return [f"if you know this code and trust it, let rule {rule} allow it: safemodel trust allow FILE --rule {rule}"]
 
 
 def _known_roles(pairs: list[Pair], catalogue: Catalogue) -> list[str]:

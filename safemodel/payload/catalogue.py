@@ -124,6 +124,19 @@ class Catalogue:
                 raise ConfigurationError(f"{'.'.join(pair)} cannot be allowed", hint=reason_against(pair))
         return replace(self, permissions=MappingProxyType({**self.permissions, **added}))
 
+    def without(self, names: Iterable[str]) -> Self:
+        """Return a catalogue that allows less: not these, and not what is the same thing under another name.
+
+        Args:
+            names: as for `with_additions`.
+
+        Raises:
+            ConfigurationError: not an exact name.
+        """
+        denied = {self.renamed.get(pair, pair) for pair in map(_parse_name, names)}
+        kept = {pair: roles for pair, roles in self.permissions.items() if self.renamed.get(pair, pair) not in denied}
+        return replace(self, permissions=MappingProxyType(kept))
+
     def _is_fixed(self, pair: Pair) -> bool:
         return pair in self.permissions and pair[0].partition(".")[0] in _FIXED
 

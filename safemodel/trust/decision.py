@@ -1,122 +1,291 @@
-"""The decision: values in, a value or a refusal out. No file, no clock, no network (docs/spec.md, "Reading").
+"""The decision: values in, a value out. No file, no clock, no network (docs/spec.md, "Reading", steps 2 and 4).
 
-A record of an artifact has one of three fates. *Bad*: its key is known and the signature fails, so the file is refused
-whatever else it has. *Absent*: its key is unknown. *Good*. A bad detached record is absent with a warning, because a
-`.sig` file lies beside the artifact where others may put one.
+Every check is made, and every reason to refuse is kept in the order of the spec, so that whoever is refused learns of
+all at once. What a policy's file decided says which file and which rule.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Protocol, Self
 
-from safemodel.errors import ExpiredError, LimitExceededError, NoTrustedSignatureError, SignatureMismatchError
-from safemodel.format.envelope import DetachedSignatures, SignatureRecord, SignatureSet, signed_bytes
-from safemodel.format.limits import CLOCK_SKEW_SECONDS, SIGNATURE_RECORDS_MAX
-from safemodel.format.manifest import Manifest
-from safemodel.signing import VerifyingKey
-from safemodel.trust.keys import TrustedKeys
+from safemodel.errors import (
+    AlgorithmNotAllowedError,
+    ExpiredError,
+    NoTrustedSignatureError,
+    PolicyError,
+    RevokedError,
+    RollbackError,
+    ThresholdNotMetError,
+    VerificationError,
+)
+from safemodel.format.envelope import DetachedSignatures, SignatureSet
+from safemodel.format.limits import CLOCK_SKEW_SECONDS
+from safemodel.format.manifest import GlobalReference, Manifest
+from safemodel.trust.explanation import Explanation
+from safemodel.trust.names import ExpectedName, check_name
+from safemodel.trust.policy import NO_RULE, Rule, TrustPolicy
+from safemodel.trust.refusal import Refusal
+from safemodel.trust.signatures import Fate, JudgedRecord, JudgedSignatures, judge_signatures
+
+_DAY = 86400  # seconds
+_SHOWN_MAX = 10  # names in a message
+
+
+class Catalogue(Protocol):
+    """Which globals a payload may reach for; the payload room has the only one."""
+
+    @property
+    def permissions(self) -> Mapping[tuple[str, str], frozenset[str]]:
+        """The roles of each global, by module and name."""
+        ...
+
+    def under(self, rule: Rule, path: str) -> Self:
+        """Return it with what a rule allows and without what it denies.
+
+        Args:
+            rule: the rule for the model.
+            path: of the policy's file, for messages; empty for bare keys.
+        """
+        ...
+
+    def refuse_unlisted(self, uses: Iterable[GlobalReference]) -> None:
+        """Refuse globals that are not allowed.
+
+        Raises:
+            GlobalNotAllowedError: one is not.
+        """
+        ...
+
+
+class Unjudged:
+    """Stands where nothing will be unpickled: it refuses no signed list of globals, and lets none be resolved."""
+
+    permissions: Mapping[tuple[str, str], frozenset[str]] = MappingProxyType({})
+
+    def under(self, rule: Rule, path: str) -> Self:
+        """Return itself."""
+        return self
+
+    def refuse_unlisted(self, uses: Iterable[GlobalReference]) -> None:
+        """Refuse nothing."""
 
 
 @dataclass(frozen=True, slots=True)
-class SignedBy:
-    """A key of the trust store whose signature held."""
+class Requirements:
+    """What the verifier demands, as values.
 
-    key_id: str
-    algorithm: str
+    Attributes:
+        policy: who may sign what.
+        name: the model that the caller wants.
+        now: the verifier's clock, seconds since 1970 UTC.
+        catalogue: which globals the payload may reach for.
+        detached: the content of the `.sig` file, if there is one.
+    """
+
+    policy: TrustPolicy
+    name: ExpectedName
+    now: int
+    catalogue: Catalogue = field(default_factory=Unjudged)
+    detached: DetachedSignatures | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class GoodSignatures:
-    """The signatures that hold, and what the user should know about those that do not."""
-
-    signers: tuple[SignedBy, ...]
-    warnings: tuple[str, ...]
-
-
-def judge_signatures(
-    digest: bytes, embedded: SignatureSet, detached: DetachedSignatures | None, trust: TrustedKeys
-) -> GoodSignatures:
-    """Find the signatures over the artifact's digest that hold (spec, "Reading", step 2).
+def judge(digest: bytes, embedded: SignatureSet, required: Requirements) -> Explanation:
+    """Judge the signatures, before the manifest is parsed (spec, "Reading", step 2).
 
     Args:
         digest: the artifact's digest, 32 bytes.
         embedded: the records inside the artifact.
-        detached: the content of its `.sig` file, if there is one.
-        trust: the keys that may sign.
+        required: what the verifier demands.
 
     Returns:
-        At least one good signature.
+        A refusal, if an embedded record is bad or none is good.
 
     Raises:
-        SignatureMismatchError: an embedded signature by a known key fails.
-        NoTrustedSignatureError: no signature is by a key of `trust`.
         LimitExceededError: more than 16 records in all.
     """
-    message = signed_bytes(digest)
-    signers = [_verified(key, record, message) for key, record in _known(embedded, trust)]
-    warnings: list[str] = []
-    beside, stale = _applicable(digest, embedded, detached)
-    if stale:
-        warnings.append("the detached signatures are for another artifact and were ignored")
-    for key, record in _known(beside, trust):
-        try:
-            signers.append(_verified(key, record, message))
-        except SignatureMismatchError:
-            warnings.append(f"the detached signature by key {record.key_id.hex()} does not match and was ignored")
-    if not signers:
-        raise _no_trusted_signature(embedded, beside, trust)
-    return GoodSignatures(tuple(signers), tuple(warnings))
+    judged = judge_signatures(digest, embedded, required.detached, required.policy, required.now)
+    refusal = _refuse_signatures(judged, required.policy)
+    found = Explanation(required.policy, digest.hex(), judged)
+    return found if refusal is None else replace(found, refusals=(_placed(refusal, required.policy, NO_RULE),))
 
 
-def check_validity(manifest: Manifest, now: int) -> None:
-    """Refuse an artifact outside its claimed validity: created <= now < expires (spec, "Reading", step 4).
+def decide(judged: Explanation, manifest: Manifest, required: Requirements) -> Explanation:
+    """Decide on the signed claims (spec, "Reading", step 4).
 
     Args:
+        judged: what `judge` found; it refuses nothing.
         manifest: the signed claims.
-        now: the verifier's clock, seconds since 1970 UTC.
+        required: what the verifier demands.
 
-    Raises:
-        ExpiredError: expired, or created in the future.
+    Returns:
+        The decision, with every reason to refuse.
     """
+    policy = required.policy
+    rule = policy.rule_for(manifest.name)
+    found = replace(judged, model=manifest.name, version=manifest.version, rule=rule)
+    refusals = tuple(_placed(refusal, policy, rule) for refusal in _refusals(found, manifest, required))
+    return replace(found, refusals=refusals)
+
+
+def _refusals(found: Explanation, manifest: Manifest, required: Requirements) -> Iterator[Refusal]:
+    """Yield every reason to refuse the claims, in order."""
+    policy, rule, now = required.policy, found.rule, required.now
+    yield from _raised(lambda: check_name(manifest, required.name))
+    if rule is NO_RULE:
+        yield _no_rule(manifest.name, policy)
+    else:
+        yield from _signers(found, rule)
+        yield from _floor(manifest, rule)
+        yield from _age(manifest, rule, now)
+    yield from _validity(manifest, now)
+    yield from _revocation(found)
+    if rule is not NO_RULE:
+        yield from _digest(manifest, rule)
+        catalogue = required.catalogue.under(rule, policy.path)
+        yield from _raised(lambda: catalogue.refuse_unlisted(manifest.payload.globals))
+
+
+def _raised(check: Callable[[], None]) -> Iterator[Refusal]:
+    try:
+        check()
+    except VerificationError as error:
+        yield Refusal.of(error)
+
+
+def _placed(refusal: Refusal, policy: TrustPolicy, rule: Rule) -> Refusal:
+    """Name the file and the rule in a refusal; bare keys have none."""
+    if not policy.path:
+        return refusal
+    place = policy.path if rule is NO_RULE else f"{policy.path}, rule {rule.number}"
+    return replace(refusal, message=f"{refusal.message} ({place})")
+
+
+def _refuse_signatures(judged: JudgedSignatures, policy: TrustPolicy) -> Refusal | None:
+    mismatches = (record.mismatch for record in judged.records if not record.detached)
+    if mismatch := next(filter(None, mismatches), None):
+        return mismatch
+    if judged.of(Fate.GOOD):
+        return None
+    return _not_counting(judged.records) or _no_trusted_signature(judged, policy)
+
+
+def _not_counting(records: Iterable[JudgedRecord]) -> Refusal | None:
+    """Return the refusal of signatures that would be good, were they not revoked or out of their validity."""
+    held = list(records)
+    for record in held:
+        if record.fate is Fate.REVOKED:
+            return Refusal(
+                RevokedError,
+                f"signed by {record.signer} with a revoked key: {record.detail}",
+                hint="do not load it; if it is genuine, have it signed with a key that counts",
+            )
+    for record in held:
+        if record.fate in (Fate.NOT_YET_VALID, Fate.NO_LONGER_VALID):
+            return Refusal(
+                ExpiredError,
+                f"signed by {record.signer} with a key that is {record.fate}: {record.detail}",
+                hint="have it signed with a key that is valid now, or change the validity of this one",
+            )
+    return None
+
+
+def _no_trusted_signature(judged: JudgedSignatures, policy: TrustPolicy) -> Refusal:
+    found = [record.key_id[:16] for record in judged.records]
+    expected = [signer.name if policy.is_reviewed else signer.name[:16] for signer in policy.signers]
+    add = f", then safemodel trust add {policy.folder} NAME KEY.pub --models MODEL" if policy.is_reviewed else ""
+    return Refusal(
+        NoTrustedSignatureError,
+        f"no signature by a trusted key: signed by key ids {_some(found)}, trusted are {_some(expected)}",
+        hint=f"do not load it; if the signer should be trusted, get their public key through a channel you trust{add}",
+    )
+
+
+def _no_rule(name: str, policy: TrustPolicy) -> Refusal:
+    return Refusal(
+        PolicyError,
+        f"no rule is for {name!r}",
+        hint=f'if it should be accepted, write a rule with models = ["{name}"] into {policy.path}',
+    )
+
+
+def _signers(found: Explanation, rule: Rule) -> Iterator[Refusal]:
+    """The threshold: distinct signers of the rule, and those who must be among them."""
+    names = {signed.signer for signed in found.signers}
+    missing = [name for name in rule.require if name not in names]
+    if len(names) >= rule.threshold and not missing:
+        return
+    others = missing or [name for name in rule.signers if name not in names]
+    ask = f"have it signed by {_some(others)}: safemodel sign FILE --key KEY --trust {found.policy.folder}"
+    if refusal := _not_counting(record for record in found.signatures.records if record.signer in rule.signers):
+        yield refusal
+    elif not names:
+        signed = sorted({record.signer for record in found.signatures.of(Fate.GOOD)})
+        yield Refusal(
+            NoTrustedSignatureError,
+            f"signed by {_some(signed)}, of whom none may sign {found.model!r}; {_some(rule.signers)} may",
+            hint=ask,
+        )
+    else:
+        needed = f"{rule.threshold} distinct signers" + (f", {_some(rule.require)} among them" if missing else "")
+        yield Refusal(ThresholdNotMetError, f"signed by {_some(sorted(names))}, needed are {needed}", hint=ask)
+
+
+def _floor(manifest: Manifest, rule: Rule) -> Iterator[Refusal]:
+    if rule.min_version is None:
+        return
+    from packaging.version import Version  # late: only a rule with a floor compares versions
+
+    if manifest.version is None or Version(manifest.version) < Version(rule.min_version):
+        yield Refusal(
+            RollbackError,
+            f"the artifact has {manifest.version or 'no version'}, the lowest accepted is {rule.min_version}",
+            hint="get a newer artifact; this one may have been put back in its place",
+        )
+
+
+def _age(manifest: Manifest, rule: Rule, now: int) -> Iterator[Refusal]:
+    if rule.max_age_days is not None and now >= manifest.created + rule.max_age_days * _DAY:
+        yield Refusal(
+            ExpiredError,
+            f"the artifact was created {(now - manifest.created) // _DAY} days ago, accepted are {rule.max_age_days}",
+            hint="ask its signer for a newer one",
+        )
+
+
+def _validity(manifest: Manifest, now: int) -> Iterator[Refusal]:
     if manifest.created > now + CLOCK_SKEW_SECONDS:
-        raise ExpiredError(
+        yield Refusal(
+            ExpiredError,
             f"the artifact was created {manifest.created - now} seconds in the future",
             hint="check the clocks of signer and verifier",
         )
     if manifest.expires is not None and now >= manifest.expires:
-        raise ExpiredError(
-            f"the artifact expired {now - manifest.expires} seconds ago", hint="ask its signer for a newer one"
+        yield Refusal(
+            ExpiredError,
+            f"the artifact expired {now - manifest.expires} seconds ago",
+            hint="ask its signer for a newer one",
         )
 
 
-def _applicable(
-    digest: bytes, embedded: SignatureSet, detached: DetachedSignatures | None
-) -> tuple[SignatureSet, bool]:
-    """Return the detached records that count beside the embedded ones, and whether they were stale as a whole."""
-    if detached is None or detached.artifact != digest:
-        return SignatureSet(()), detached is not None
-    own = {record.key_id for record in embedded.records}
-    beside = SignatureSet(tuple(record for record in detached.signatures.records if record.key_id not in own))
-    if len(beside.records) + len(own) > SIGNATURE_RECORDS_MAX:
-        raise LimitExceededError(f"more than {SIGNATURE_RECORDS_MAX} embedded and detached signatures")
-    return beside, False
+def _revocation(found: Explanation) -> Iterator[Refusal]:
+    if revocation := found.policy.revocation_of_artifact(found.artifact):
+        yield Refusal(
+            RevokedError,
+            f"the artifact is revoked, {revocation.date}: {revocation.reason}",
+            hint="do not load it; ask its signer for another one",
+        )
 
 
-def _known(signatures: SignatureSet, trust: TrustedKeys) -> Iterator[tuple[VerifyingKey, SignatureRecord]]:
-    for record in signatures.records:
-        if (key := trust.find(record.key_id)) is not None:
-            yield key, record
+def _digest(manifest: Manifest, rule: Rule) -> Iterator[Refusal]:
+    if manifest.digest.algorithm not in rule.digests:
+        yield Refusal(
+            AlgorithmNotAllowedError,
+            f"the artifact's digests are {manifest.digest.algorithm}, accepted are {_some(rule.digests)}",
+            hint="have it dumped with digest=... of an accepted one",
+        )
 
 
-def _verified(key: VerifyingKey, record: SignatureRecord, message: bytes) -> SignedBy:
-    key.verify(record.signature, message)
-    return SignedBy(key.key_id.hex(), key.algorithm)
-
-
-def _no_trusted_signature(embedded: SignatureSet, beside: SignatureSet, trust: TrustedKeys) -> NoTrustedSignatureError:
-    found = [record.key_id.hex()[:16] for record in (*embedded.records, *beside.records)]
-    expected = [key_id.hex()[:16] for key_id in trust.keys]
-    return NoTrustedSignatureError(
-        f"no signature by a trusted key: signed by key ids {', '.join(found) or 'none'}, trusted are "
-        f"{', '.join(expected)}",
-        hint="do not load it; if the signer should be trusted, get their public key through a channel you trust",
-    )
+def _some(names: Iterable[str]) -> str:
+    shown = list(names)
+    return ", ".join(shown[:_SHOWN_MAX] + (["..."] if len(shown) > _SHOWN_MAX else [])) or "none"

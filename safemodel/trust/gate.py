@@ -4,52 +4,36 @@ It takes an opened source and values, and the order of its steps is the order of
 `VerifiedArtifact` carries the function that can, and only the gate makes one.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
 from safemodel.format.container import INDEX
 from safemodel.format.content import PAYLOAD_NUMBER, Content, Progress
-from safemodel.format.envelope import DetachedSignatures, artifact_digest
-from safemodel.format.manifest import GlobalReference, Manifest
+from safemodel.format.envelope import artifact_digest
+from safemodel.format.manifest import Manifest
 from safemodel.format.source import Source
 from safemodel.format.unverified import UnverifiedArtifact, read_unverified
-from safemodel.trust.decision import SignedBy, check_validity, judge_signatures
-from safemodel.trust.keys import TrustedKeys
-from safemodel.trust.names import ExpectedName, check_name
+from safemodel.trust.decision import Catalogue, Requirements, decide, judge
+from safemodel.trust.explanation import Explanation, SignedBy
+from safemodel.trust.policy import WALKED_ROLES, Rule, TrustPolicy
 
-Unpickle = Callable[[Manifest, memoryview, bytes], Any]
-RefuseUnlisted = Callable[[Iterable[GlobalReference]], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Requirements:
-    """What the verifier demands, as values.
-
-    Attributes:
-        trust: the keys that may sign.
-        name: the model that the caller wants.
-        now: the verifier's clock, seconds since 1970 UTC.
-        refuse_unlisted: raises GlobalNotAllowedError unless the payload may reach for all of these globals; None where
-            nothing will be unpickled on this decision.
-        detached: the content of the `.sig` file, if there is one.
-    """
-
-    trust: TrustedKeys
-    name: ExpectedName
-    now: int
-    refuse_unlisted: RefuseUnlisted | None = None
-    detached: DetachedSignatures | None = None
+Unpickle = Callable[[Catalogue, bool, Manifest, memoryview, bytes], Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Steps 1 to 4 passed: the manifest is believed, and its chunks are still to be hashed."""
+    """Steps 1 to 4 passed: the manifest is believed, and its chunks are still to be hashed.
 
-    digest: str
-    signers: tuple[SignedBy, ...]
-    warnings: tuple[str, ...]
+    Attributes:
+        explanation: the decision, with its grounds.
+        catalogue: which globals it may reach for, under the rule that it is under.
+        content: what the manifest describes.
+    """
+
+    explanation: Explanation
+    catalogue: Catalogue
     content: Content
 
     @property
@@ -63,23 +47,33 @@ class VerifiedArtifact:
 
     Attributes:
         manifest: the signed manifest.
-        signers: the trusted keys whose signatures hold.
+        signers: the keys whose signatures count, and whose they are.
         digest: the artifact's digest, SHA-256 of the manifest's bytes, 64 hexadecimal digits.
         warnings: what the user should know, such as a stale `.sig` file.
+        policy: what decided.
+        rule: the rule that the artifact is under.
+        explanation: the decision, with its grounds.
     """
 
     manifest: Manifest
     signers: tuple[SignedBy, ...]
     digest: str
     warnings: tuple[str, ...]
+    policy: TrustPolicy
+    rule: Rule
+    explanation: Explanation
 
     def __init__(self, gate: object, admission: Admission, unpickle: Unpickle) -> None:
         if gate is not _GATE:
             raise TypeError("only the gate makes a VerifiedArtifact; call safemodel.verify")
         self.manifest = admission.manifest
-        self.signers = admission.signers
-        self.digest = admission.digest
-        self.warnings = admission.warnings
+        self.signers = admission.explanation.signers
+        self.digest = admission.explanation.artifact
+        self.warnings = admission.explanation.signatures.warnings
+        self.policy = admission.explanation.policy
+        self.rule = admission.explanation.rule
+        self.explanation = admission.explanation
+        self._catalogue = admission.catalogue
         self._content = admission.content
         self._unpickle = unpickle
 
@@ -100,7 +94,8 @@ class VerifiedArtifact:
         return self._load_from(payload)
 
     def _load_from(self, payload: memoryview) -> Any:
-        return self._unpickle(self.manifest, payload, bytes(self._content.read(INDEX)))
+        walking = self.rule.roles == WALKED_ROLES
+        return self._unpickle(self._catalogue, walking, self.manifest, payload, bytes(self._content.read(INDEX)))
 
     def close(self) -> None:
         """Close the file."""
@@ -137,13 +132,10 @@ def admit(source: Source, unverified: UnverifiedArtifact, requirements: Requirem
         VerificationError: it must not be loaded.
     """
     digest = artifact_digest(unverified.manifest_bytes)
-    good = judge_signatures(digest, unverified.signatures, requirements.detached, requirements.trust)  # step 2
+    judged = judge(digest, unverified.signatures, requirements).check()  # step 2
     content = Content.of(source, unverified)  # step 3: the manifest is parsed only now
-    check_name(content.manifest, requirements.name)  # step 4
-    check_validity(content.manifest, requirements.now)
-    if requirements.refuse_unlisted is not None:
-        requirements.refuse_unlisted(content.manifest.payload.globals)
-    return Admission(digest.hex(), good.signers, good.warnings, content)
+    decision = decide(judged, content.manifest, requirements).check()  # step 4
+    return Admission(decision, requirements.catalogue.under(decision.rule, requirements.policy.path), content)
 
 
 def verify_source(
@@ -154,7 +146,8 @@ def verify_source(
     Args:
         source: the artifact, opened once; the result holds it.
         requirements: what the verifier demands.
-        unpickle: what `VerifiedArtifact.load` calls with manifest, payload memory and index.
+        unpickle: what `VerifiedArtifact.load` calls with the catalogue under the rule, whether the payload is walked
+            too, manifest, payload memory and index.
         progress: called with (bytes done, bytes in all).
 
     Returns:

@@ -30,6 +30,7 @@ PUBLIC = {
     "SigningError",
     "StoreError",
     "ThresholdNotMetError",
+    "TrustPolicy",
     "UnsupportedVersionError",
     "UnverifiedArtifact",
     "VerificationError",

@@ -67,8 +67,12 @@ def test_the_document(cli: "CommandLine", shelf: "Shelf") -> None:
         "digest": safemodel.inspect(shelf.artifact).digest,
         "created": "",
         "expires": None,
-        "signers": [{"key_id": safemodel.load_verifying_key(shelf.trust).key_id.hex(), "algorithm": "ed25519"}],
+        "signers": [
+            {"key_id": safemodel.load_verifying_key(shelf.trust).key_id.hex(), "algorithm": "ed25519", "signer": None}
+        ],
         "warnings": [],
+        "policy": None,
+        "rule": None,
     }
 
 

@@ -97,7 +97,7 @@ def test_chunks_of_every_size(forge: Callable[..., Path], release: Any) -> None:
 def test_trust_is_read_from_files_objects_and_lists(release: Any, stranger: Any) -> None:
     key = safemodel.load_verifying_key(release.public)
     store = read_trust([release.public, str(stranger.public), key])
-    assert len(store.keys) == 2
+    assert len(store.signers) == 2
     assert read_trust(store) is store
 
 
@@ -105,7 +105,7 @@ def test_trust_from_the_environment(release: Any, stranger: Any, monkeypatch: py
     with pytest.raises(ConfigurationError):
         read_trust(None)
     monkeypatch.setenv("SAFEMODEL_TRUST", os.pathsep.join([str(release.public), str(stranger.public), ""]))
-    assert len(read_trust(None).keys) == 2
+    assert len(read_trust(None).signers) == 2
 
 
 def test_a_folder_is_no_key(tmp_path: Path) -> None:

@@ -39,8 +39,9 @@ from safemodel.format.writer import ArtifactWriter
 from safemodel.payload.index import encode_index
 from safemodel.payload.walk import walk
 from safemodel.signing import EcdsaP256Signer, Ed25519Signer, HmacSha256Key, Signer
-from safemodel.trust.decision import judge_signatures
-from safemodel.trust.keys import TrustedKeys
+from safemodel.trust.decision import Requirements, judge
+from safemodel.trust.names import ANY_NAME
+from safemodel.trust.policy import TrustPolicy
 
 HERE = Path(__file__).parent
 SPEC = (HERE.parents[1] / "docs" / "spec.md").read_text(encoding="utf-8")
@@ -120,8 +121,9 @@ def first_reader(data: bytes, signer: Signer) -> None:
     """What safemodel does up to step 5, without the caller's name and clock."""
     source = open_source(io.BytesIO(data))
     unverified = read_unverified(source)
-    trust = TrustedKeys.of([signer.verifying_key])
-    judge_signatures(artifact_digest(unverified.manifest_bytes), unverified.signatures, None, trust)
+    policy = TrustPolicy.from_keys([signer.verifying_key])
+    required = Requirements(policy, ANY_NAME, now=0)
+    judge(artifact_digest(unverified.manifest_bytes), unverified.signatures, required).check()
     Content.of(source, unverified).check()
 
 
