@@ -3,8 +3,8 @@
     python benchmarks/bench_load.py [--only NAME]... [--directory DIR] [--large GIB] [--peers]
 
 The same fitted model is dumped by each way once, then loaded in the same process, turn and turn about; medians are
-compared. `safemodel.load` checks signature, name, globals and every digest, lexes, rehearses and guards. With `--peers`,
-two more ways (where they are installed): "skops", `skops.io.load` with its own list of types trusted; and "signed joblib",
+compared. `safemodel.load` checks signature, name, globals and digests, lexes, rehearses and guards. With `--peers`,
+where they are installed: "skops", `skops.io.load` with its own list of types trusted; and "signed joblib",
 OpenSSF `model_signing` verifying the file with a P-256 key, then `joblib.load`. Ratios below 1 mean faster than joblib.
 The last figure is how much resident memory grew at the most in one load, against the payload's size.
 """

@@ -116,13 +116,18 @@ class Catalogue:
         Raises:
             ConfigurationError: not an exact name, or one that is never allowed.
         """
-        added = {pair: _ALL_ROLES for pair in map(_parse_name, names) if not self._is_fixed(pair)}
+        added = self.check_additions(names)
         if not added:
             return self
+        return replace(self, permissions=MappingProxyType({**self.permissions, **dict.fromkeys(added, _ALL_ROLES)}))
+
+    def check_additions(self, names: Iterable[str]) -> list[Pair]:
+        """Return which of some names `with_additions` would give more roles. Raises as it does."""
+        added = [pair for pair in map(_parse_name, names) if not self._is_fixed(pair)]
         for pair in added:
             if not is_addable(*pair):
                 raise ConfigurationError(f"{'.'.join(pair)} cannot be allowed", hint=reason_against(pair))
-        return replace(self, permissions=MappingProxyType({**self.permissions, **added}))
+        return added
 
     def without(self, names: Iterable[str]) -> Self:
         """Return a catalogue that allows less: not these, and not what is the same thing under another name.

@@ -5,6 +5,7 @@ and is for the thing itself: by whatever name a payload reaches for it.
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Self
 
@@ -38,11 +39,10 @@ class RuledCatalogue:
             ConfigurationError: a rule allows what is never allowed.
         """
         catalogue = load_catalogue()
-        made = cls(catalogue, catalogue)
         for rule in policy.rules:
-            if rule.allow:
-                made.under(rule, policy.path)
-        return made
+            with _naming_allow(rule, policy.path):
+                catalogue.check_additions(rule.allow)
+        return cls(catalogue, catalogue)
 
     @property
     def permissions(self) -> Mapping[Pair, Roles]:
@@ -59,10 +59,8 @@ class RuledCatalogue:
         Raises:
             ConfigurationError: the rule allows what is never allowed.
         """
-        widened = self.catalogue
-        if rule.allow:
-            with naming(f"{path}: rule {rule.number}: allow" if path else "allow"):
-                widened = widened.with_additions(rule.allow)
+        with _naming_allow(rule, path):
+            widened = self.catalogue.with_additions(rule.allow)
         narrowed = widened.without(rule.deny) if rule.deny else widened
         return type(self)(narrowed, widened, rule.number if path else None)
 
@@ -82,3 +80,7 @@ class RuledCatalogue:
             f"the model reaches for what is denied: {', '.join(map(spell, lacking))}",
             hint=f"rule {self.rule} denies it; take it out of deny if you know this code and trust it",
         )
+
+
+def _naming_allow(rule: Rule, path: str) -> AbstractContextManager[None]:
+    return naming(f"{path}: rule {rule.number}: allow" if path else "allow")

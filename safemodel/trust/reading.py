@@ -106,7 +106,7 @@ def _read_signer(name: str, value: object, read_key: ReadKey) -> TrustedSigner:
 def _read_key(reference: str, read_key: ReadKey) -> VerifyingKey:
     with naming(f"keys: {reference}"):
         elsewhere = reference.startswith((ENVIRONMENT_REFERENCE, FILE_REFERENCE))
-        if not reference.isprintable() or (not elsewhere and set("/\\") & set(reference)):
+        if not reference.isprintable() or (not elsewhere and (reference in (".", "..") or set("/\\") & set(reference))):
             raise ConfigurationError("this is no file of the folder", hint="name a file in it, such as 'alice.pub'")
         key = verifying_key_from_pem(read_key(reference))
         if isinstance(key, HmacSha256Key) and not elsewhere:

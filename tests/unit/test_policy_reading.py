@@ -143,6 +143,7 @@ WRONG: dict[str, list[tuple[str, str]]] = {
     "has a file that is no public key": [('"bob.pub"', '"junk.pub"'), ('"bob.pub"', '"private.key"')],
     "has a key that is no name of a file": [
         ('"bob.pub"', '"../bob.pub"'),
+        ('"bob.pub"', '".."'),
         ('"bob.pub"', '"\\n.pub"'),
         ('"env:SHARED"', '"file:{folder}/../\\u0000"'),
     ],

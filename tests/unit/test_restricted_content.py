@@ -398,7 +398,7 @@ def test_forged_boosters(name: str, model: Any) -> None:
 @pytest.mark.parametrize("name", BOOSTERS)
 def test_a_state_makes_one_booster(name: str) -> None:
     """The libraries put the address of what they made into the state: two would free it."""
-    state = BOOSTERS[name].__getstate__()
+    state: Any = BOOSTERS[name].__getstate__()
     built(name, state)
     assert type(state[CHECKS[name].name]) is ctypes.c_void_p
     with pytest.raises(PayloadError):
