@@ -78,7 +78,7 @@ def signers_of(key: Any, passphrase: Any) -> list[Signer]:
 
 
 def _keys_of_environment(value: str) -> list[str]:
-    """One URI, or paths separated as in PATH, whose separator stands in every URI."""
+    """One URI, taken whole since the separator of paths may stand in it, or paths separated as in PATH."""
     from safemodel.signing import backends  # whoever only verifies needs none of them
 
     if backends.scheme_of(value) in backends.BACKENDS:

@@ -45,7 +45,7 @@ def signer_from_uri(uri: str, passphrase: Passphrase | None) -> Signer:
     if scheme not in BACKENDS:
         known = ", ".join(f"{name}:" for name in BACKENDS)
         raise ConfigurationError(
-            f"expected a key's path or a URI with one of {known} found scheme {scheme!r}",
+            f"expected a key's path or a URI with one of {known}, found scheme {scheme!r}",
             hint="if it is a file of that name, write './' before it",
         )
     signer: Signer = import_module(f"{__package__}.{BACKENDS[scheme]}").signer_from_uri(

@@ -13,6 +13,7 @@ import pytest
 
 import safemodel
 from safemodel.errors import ConfigurationError, KeyMaterialError, SigningError
+from safemodel.signing.aws_kms import AwsKmsSigner
 
 pytest.importorskip("moto", reason="moto is not installed")
 boto3 = pytest.importorskip("boto3", reason="boto3 is not installed")
@@ -110,6 +111,24 @@ def test_a_key_that_is_gone_when_it_should_sign(kms: Any, server: str) -> None:
     with pytest.raises(SigningError) as caught:
         signer.sign(b"message")
     assert SECRET not in str(caught.value)
+
+
+class Broken:
+    """Answers as no KMS does."""
+
+    def __init__(self, public: dict[str, Any], signature: dict[str, Any]) -> None:
+        self.get_public_key = lambda **_: public
+        self.sign = lambda **_: signature
+
+
+def test_answers_that_say_nothing(kms: Any) -> None:
+    public = kms.get_public_key(KeyId=make(kms)["KeyId"])
+    for answer in ({}, {"PublicKey": b"junk"}, {"PublicKey": public["PublicKey"]}):
+        with pytest.raises(KeyMaterialError):
+            AwsKmsSigner(Broken(answer, {}), "alias/release")
+    for answer in ({}, {"Signature": b"junk"}, {"Signature": bytes.fromhex("3006020100020100")}):
+        with pytest.raises(SigningError):
+            AwsKmsSigner(Broken(public, answer), "alias/release").sign(b"message")
 
 
 def test_nobody_answers(kms: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,8 @@ import pytest
 
 import safemodel
 from safemodel.errors import ConfigurationError, KeyMaterialError, SigningError
+from safemodel.signing import EcdsaP256VerifyingKey
+from safemodel.signing.pkcs11 import Pkcs11Signer
 
 pkcs11 = pytest.importorskip("pkcs11", reason="python-pkcs11 is not installed")
 
@@ -145,6 +147,12 @@ def test_pins_that_are_not_there(query: str, load: Load) -> None:
         load("token=release;object=p256", query)
 
 
+def test_a_source_of_the_pin_that_is_not_understood(load: Load) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load("token=release;object=p256", "&pin-source=battery")
+    assert "battery" not in str(caught.value)
+
+
 @pytest.mark.parametrize("path", ["/missing/module.so", __file__])
 def test_modules_that_cannot_be_loaded(path: str) -> None:
     with pytest.raises(ConfigurationError):
@@ -156,6 +164,18 @@ def test_a_token_that_fails_while_signing(load: Load) -> None:
     signer._private_key.session.close()  # type: ignore[attr-defined]
     with pytest.raises(SigningError):
         signer.sign(b"message")
+
+
+@pytest.mark.parametrize("answer", [b"", bytes(64), b"\xff" * 64, bytes(96)], ids=["none", "zeroes", "ones", "long"])
+def test_a_token_that_answers_with_other_bytes(answer: bytes, tokens: Path) -> None:
+    class Broken:
+        def sign(self, data: bytes, mechanism: object) -> bytes:
+            return answer
+
+    verifying_key = safemodel.load_signer(tokens / "p256").verifying_key
+    assert isinstance(verifying_key, EcdsaP256VerifyingKey)
+    with pytest.raises(SigningError):
+        Pkcs11Signer(Broken(), verifying_key).sign(b"message")
 
 
 def test_a_private_key_without_its_public_key(tokens: Path, module: str, load: Load) -> None:
