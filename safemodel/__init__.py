@@ -37,7 +37,14 @@ from safemodel.format.unverified import UnverifiedArtifact
 from safemodel.packing import pack
 from safemodel.payload.verdicts import Finding
 from safemodel.scanning import scan
-from safemodel.signing import Signer, VerifyingKey, generate_keyfile, load_signer, load_verifying_key
+from safemodel.signing import (
+    Signer,
+    VerifyingKey,
+    change_passphrase,
+    generate_keyfile,
+    load_signer,
+    load_verifying_key,
+)
 from safemodel.trust.gate import VerifiedArtifact
 from safemodel.trust.names import ANY_NAME
 from safemodel.trust.policy import TrustPolicy
@@ -74,6 +81,7 @@ __all__ = [
     "VerifiedArtifact",
     "VerifyingKey",
     "__version__",
+    "change_passphrase",
     "dump",
     "extract",
     "generate_keyfile",

@@ -65,16 +65,25 @@ def seconds(moment: datetime | int | None) -> int | None:
 
 
 def signers_of(key: Any, passphrase: Any) -> list[Signer]:
-    """Return the signers that `key` names: a file, an object, or a list; None stands for SAFEMODEL_KEY."""
+    """Return the signers that `key` names: a file, a URI, an object, or a list; None stands for SAFEMODEL_KEY."""
     keys = key if isinstance(key, list | tuple) else [key]
     if key is None:
-        keys = [item for item in os.environ.get(KEY_VARIABLE, "").split(os.pathsep) if item]
+        keys = _keys_of_environment(os.environ.get(KEY_VARIABLE, ""))
     if not keys:
         raise ConfigurationError(
             "no key to sign with was given",
             hint=f"say key='release.key' (--key release.key) or set {KEY_VARIABLE}; safemodel keygen makes one",
         )
     return [load_signer(item, passphrase=passphrase) for item in keys]
+
+
+def _keys_of_environment(value: str) -> list[str]:
+    """One URI, taken whole since the separator of paths may stand in it, or paths separated as in PATH."""
+    from safemodel.signing import backends  # whoever only verifies needs none of them
+
+    if backends.scheme_of(value) in backends.BACKENDS:
+        return [value]
+    return [item for item in value.split(os.pathsep) if item]
 
 
 @contextmanager

@@ -48,7 +48,7 @@ def dump(
     Args:
         value: the model.
         filename: the artifact's path, replaced atomically, or a seekable binary file.
-        key: private key file, signer, or a list of them; None stands for the files that SAFEMODEL_KEY names.
+        key: private key file or URI (docs/keys.md), signer, or a list of them; None stands for what SAFEMODEL_KEY says.
         name: the model's name, `acme/churn`; None stands for the file's stem.
         version: PEP 440 version of the model, `1.4.0`.
         expires: when it stops being acceptable: an aware datetime, or seconds since 1970 UTC.

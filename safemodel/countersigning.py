@@ -36,7 +36,7 @@ def sign(
 
     Args:
         filename: the artifact's path, replaced atomically, or a seekable binary file.
-        key: private key file, signer, or a list of them; None stands for the files that SAFEMODEL_KEY names.
+        key: private key file or URI (docs/keys.md), signer, or a list of them; None stands for what SAFEMODEL_KEY says.
         trust: the artifact must be verified by these keys already, as for `load`; of a policy, one signature by a
             signer of the rule is enough, since others are still to sign.
         digest: or it must be the artifact with this digest, 64 hexadecimal digits, as `dump` and `inspect` show it.

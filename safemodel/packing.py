@@ -35,7 +35,7 @@ def pack(
     Args:
         payload: path of the `.joblib` or `.pkl` file, or a seekable binary file.
         filename: the artifact's path, replaced atomically, or a seekable binary file.
-        key: private key file, signer, or a list of them; None stands for the files that SAFEMODEL_KEY names.
+        key: private key file or URI (docs/keys.md), signer, or a list of them; None stands for what SAFEMODEL_KEY says.
         name: the model's name, `acme/churn`; None stands for the stem of `filename`.
         version: PEP 440 version of the model, `1.4.0`.
         expires: when it stops being acceptable: an aware datetime, or seconds since 1970 UTC.

@@ -44,6 +44,17 @@ def add_allow(parser: Parser) -> None:
     )
 
 
+def add_key(parser: Parser) -> None:
+    """Add `--key`."""
+    action = parser.add_argument(
+        "--key",
+        action="append",
+        metavar="KEY",
+        help="private key that signs: file, ssh-agent:, pkcs11:... or awskms:...; again for more; else SAFEMODEL_KEY",
+    )
+    completing_files(action)
+
+
 def add_name(parser: Parser) -> None:
     """Add `--name`."""
     parser.add_argument(
@@ -69,12 +80,20 @@ def passphrase_of(arguments: argparse.Namespace) -> str | None:
     Raises:
         ConfigurationError: the variable is not set.
     """
-    variable = arguments.passphrase_env
+    return secret_in(arguments.passphrase_env, "--passphrase-env")
+
+
+def secret_in(variable: str | None, option: str) -> str | None:
+    """Return what the variable that an option names holds, or None where the option was not given.
+
+    Raises:
+        ConfigurationError: the variable is not set.
+    """
     if variable is None:
         return None
     if variable not in os.environ:
         raise ConfigurationError(
-            "the environment variable that --passphrase-env names is not set",  # not shown: it may be the passphrase
+            f"the environment variable that {option} names is not set",  # not shown: it may be the passphrase
             hint="set it, and give its name, never the passphrase itself",
         )
     return os.environ[variable]

@@ -9,7 +9,7 @@ import safemodel
 from safemodel.arguments import signers_of, stem
 from safemodel.cli import output
 from safemodel.cli.failure import UsageError
-from safemodel.cli.options import add_allow, add_json, add_passphrase, completing_files, passphrase_of
+from safemodel.cli.options import add_allow, add_json, add_key, add_passphrase, completing_files, passphrase_of
 from safemodel.cli.progress import progress
 from safemodel.errors import ConfigurationError, FormatError
 from safemodel.format.limits import MANIFEST_MAX
@@ -45,11 +45,7 @@ def add_parser(verbs: "Verbs") -> None:
     completing_files(
         parser.add_argument("-o", "--output", metavar="OUT", required=True, help="the artifact to write or replace")
     )
-    completing_files(
-        parser.add_argument(
-            "--key", action="append", metavar="KEY", help="private key that signs; again for more; else SAFEMODEL_KEY"
-        )
-    )
+    add_key(parser)
     parser.add_argument("--name", metavar="NAME", help="the model's name, such as acme/churn; else OUT without suffix")
     parser.add_argument("--model-version", metavar="VERSION", help="the model's version, such as 1.4.0")
     parser.add_argument(

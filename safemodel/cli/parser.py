@@ -34,8 +34,8 @@ examples:
 
 environment:
   SAFEMODEL_TRUST        trust folder or verifying keys, where --trust is missing; keys separated as in PATH
-  SAFEMODEL_KEY          private keys, where --key is missing; separated likewise
-  SAFEMODEL_PASSPHRASE   of the private key, where --passphrase-env is missing
+  SAFEMODEL_KEY          private keys, where --key is missing; paths separated likewise, or one URI
+  SAFEMODEL_PASSPHRASE   of the private key, or the token's PIN, where --passphrase-env is missing
 
 exit codes:
   0 verified or done, 1 not trusted, 2 usage, 3 malformed, 4 file, key, configuration or signing

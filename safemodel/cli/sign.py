@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Final
 import safemodel
 from safemodel.arguments import signers_of
 from safemodel.cli import output
-from safemodel.cli.options import add_json, add_name, add_passphrase, add_trust, completing_files, passphrase_of
+from safemodel.cli.options import (
+    add_json,
+    add_key,
+    add_name,
+    add_passphrase,
+    add_trust,
+    completing_files,
+    passphrase_of,
+)
 from safemodel.cli.progress import progress
 from safemodel.trust.loader import DETACHED_SUFFIX
 
@@ -21,6 +29,7 @@ you have from a source other than the file.
 examples:
   safemodel sign churn.safemodel --key review.key --trust release.key.pub
   safemodel sign churn.safemodel --key review.key --digest 5ab0... --detached
+  safemodel sign churn.safemodel --key ssh-agent: --trust release.key.pub
 
 --json:
   {"file", "digest", "signers": [{"key_id", "algorithm"}], "written"}
@@ -33,10 +42,7 @@ def add_parser(verbs: "Verbs") -> None:
         "sign", help="add a signature", description="Add a signature to an artifact.", epilog=_EPILOG
     )
     completing_files(parser.add_argument("file", metavar="FILE", help="the artifact, replaced as a whole"))
-    key = parser.add_argument(
-        "--key", action="append", metavar="KEY", help="private key that signs; again for more; else SAFEMODEL_KEY"
-    )
-    completing_files(key)
+    add_key(parser)
     which = parser.add_mutually_exclusive_group()
     add_trust(which)
     which.add_argument("--digest", metavar="HEX", help="digest of the artifact that you mean, 64 hexadecimal digits")

@@ -153,12 +153,25 @@ def low_s(signature: bytes) -> bytes:
     Raises:
         SigningError: the backend gave something else.
     """
-    from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+    from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
     try:
         r, s = decode_dss_signature(signature)
     except ValueError as error:
         raise SigningError("expected an ECDSA signature in DER from the backend, found other bytes") from error
+    return encode_signature(r, s)
+
+
+def encode_signature(r: int, s: int) -> bytes:
+    """Return the signature that verifiers accept, for backends that give two numbers.
+
+    Raises:
+        SigningError: a number is not one of a signature on P-256.
+    """
+    from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+    if not (0 < r < _ORDER and 0 < s < _ORDER):
+        raise SigningError("expected an ECDSA signature on P-256 from the backend, found other numbers")
     return encode_dss_signature(r, min(s, _ORDER - s))
 
 

@@ -4,13 +4,15 @@ Rules kept here:
 
 * PATH is the private key, of mode 0600 and encrypted unless that is turned off; PATH.pub is the public one. An HMAC key
   is PATH alone, since what verifies can also sign.
-* Nothing is overwritten, and no half of a pair is left behind.
-* A key file is read once, from a regular file, up to a cap, and never guessed at: one PEM block of a known label.
+* Nothing is overwritten, and no half of a pair is left behind. Only a change of the passphrase replaces a file, as a
+  whole or not at all.
+* A key file is read once, from a regular file, up to a cap, and never guessed at: one PEM block of a known label, or
+  the one line of an OpenSSH public key.
 """
 
 import errno
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Literal
 
@@ -21,7 +23,14 @@ from safemodel.signing.ecdsa_p256 import EcdsaP256Signer, EcdsaP256VerifyingKey
 from safemodel.signing.ed25519 import Ed25519Signer, Ed25519VerifyingKey
 from safemodel.signing.hmac_sha256 import HmacSha256Key
 from safemodel.signing.passphrase import Passphrase, choose_passphrase, find_passphrase
-from safemodel.signing.pem import CERTIFICATE, PUBLIC_KEY, PemBlock
+from safemodel.signing.pem import (
+    CERTIFICATE,
+    OPENSSH_PRIVATE_KEY,
+    PUBLIC_KEY,
+    SIGN_WITH_PRIVATE,
+    PemBlock,
+    is_openssh_public_key,
+)
 from safemodel.signing.signer import Signer, VerifyingKey, unsupported_key
 
 KEYFILE_MAX = 64 * 1024  # bytes; a key takes some hundred, the text that openssl can put before it some thousand
@@ -39,32 +48,47 @@ _Path = str | os.PathLike[str]
 
 _WRITE_PUBLIC = "use the file with .pub, or write one with 'openssl pkey -in KEY -pubout -out KEY.pub'"
 _TO_VERIFY = dict.fromkeys(pkcs8.LABELS, _WRITE_PUBLIC) | {
-    CERTIFICATE: "its public key comes out with 'openssl x509 -in FILE -pubkey -noout'"
+    CERTIFICATE: "its public key comes out with 'openssl x509 -in FILE -pubkey -noout'",
+    OPENSSH_PRIVATE_KEY: "use the file with .pub, or write one with 'ssh-keygen -y -f KEY > KEY.pub'",
 }
-_TO_SIGN = dict.fromkeys((PUBLIC_KEY, CERTIFICATE), "sign with its private key, the file without .pub")
+_TO_SIGN = dict.fromkeys((PUBLIC_KEY, CERTIFICATE), SIGN_WITH_PRIVATE)
+_TO_ENCRYPT = {
+    OPENSSH_PRIVATE_KEY: "use 'ssh-keygen -p -f KEY'",
+    hmac_sha256.PEM_LABEL: "an HMAC key is not encrypted; keep its file in a secret store",
+}
 
 
 def load_signer(key: object, *, passphrase: Passphrase | None = None) -> Signer:
     """Get ready to sign.
 
     Args:
-        key: path of a private key's or HMAC key's file, a `Signer`, or a private key of `cryptography`.
-        passphrase: text, its UTF-8 bytes, or a function that returns either; needed only for an encrypted key, and None
-            stands for SAFEMODEL_PASSPHRASE or a question on the terminal.
+        key: path of a private key's or HMAC key's file, the URI of a key elsewhere (`ssh-agent:`, `pkcs11:...`,
+            `awskms:...`; docs/keys.md), a `Signer`, or a private key of `cryptography`.
+        passphrase: text, its UTF-8 bytes, or a function that returns either; needed only for an encrypted key or a
+            token's PIN, and None stands for SAFEMODEL_PASSPHRASE or a question on the terminal.
 
     Returns:
         The signer.
 
     Raises:
         KeyMaterialError: not a private key, or not with this passphrase.
+        ConfigurationError: a URI that is not understood, or something that it needs is not installed.
+        SigningError: what the URI names cannot be reached, or refuses.
         OSError: the file cannot be read.
     """
+    if isinstance(key, str):
+        from safemodel.signing import backends  # whoever only verifies needs none of them
+
+        if backends.scheme_of(key):
+            return backends.signer_from_uri(key, passphrase)
     if isinstance(key, str | os.PathLike):
         with _naming(key):
             return signer_from_pem(_read(key), passphrase, purpose=repr(os.fspath(key)))
     signer = key if isinstance(key, Signer) else _signer_from_private_key(key)
     if signer is None:
-        raise _wrong_object(key, "a private key: its path, a Signer, or an Ed25519 or P-256 key of 'cryptography'")
+        raise _wrong_object(
+            key, "a private key: its path or URI, a Signer, or an Ed25519 or P-256 key of 'cryptography'"
+        )
     return signer
 
 
@@ -94,7 +118,7 @@ def signer_from_pem(data: bytes, passphrase: Passphrase | None = None, *, purpos
     """Read a private key or an HMAC key.
 
     Args:
-        data: content of a key file: PKCS#8, SEC 1 as `openssl` writes it, or an HMAC key.
+        data: content of a key file: PKCS#8, SEC 1 as `openssl` writes it, OpenSSH's own format, or an HMAC key.
         passphrase: as for `load_signer`.
         purpose: what the passphrase is for, shown when asking.
 
@@ -103,24 +127,20 @@ def signer_from_pem(data: bytes, passphrase: Passphrase | None = None, *, purpos
 
     Raises:
         KeyMaterialError: not a private key, or not with this passphrase.
+        ConfigurationError: an encrypted OpenSSH key, and bcrypt is not installed.
     """
     block = PemBlock.from_bytes(data)
     if block.label == hmac_sha256.PEM_LABEL:
         return HmacSha256Key(block.decode())
-    if block.label not in pkcs8.LABELS:
-        raise block.refuse("a private key", _TO_SIGN)
-    key = pkcs8.decode_private_key(block, lambda: find_passphrase(passphrase, purpose=purpose))
-    signer = _signer_from_private_key(key)
-    if signer is None:
-        raise unsupported_key(_kind(key))
-    return signer
+    key = _decode_private_key(block, lambda: find_passphrase(passphrase, purpose=purpose))
+    return _pair_of(key)
 
 
 def verifying_key_from_pem(data: bytes) -> VerifyingKey:
     """Read a public key or an HMAC key.
 
     Args:
-        data: content of a key file: SPKI, or an HMAC key.
+        data: content of a key file: SPKI or an HMAC key in PEM, or the line of an OpenSSH public key.
 
     Returns:
         The verifying key.
@@ -128,6 +148,10 @@ def verifying_key_from_pem(data: bytes) -> VerifyingKey:
     Raises:
         KeyMaterialError: not a public key, or one that must not be used.
     """
+    if is_openssh_public_key(data):
+        from safemodel.signing import openssh  # few need it
+
+        return openssh.verifying_key_from_line(data)
     block = PemBlock.from_bytes(data)
     if block.label == hmac_sha256.PEM_LABEL:
         return HmacSha256Key(block.decode())
@@ -165,6 +189,53 @@ def generate_keyfile(
     if algorithm not in _SIGNERS:
         raise KeyMaterialError(f"expected one of {', '.join(ALGORITHMS)}, found algorithm {algorithm!r}")
     return _generate_pair(target, _SIGNERS[algorithm], passphrase)
+
+
+def change_passphrase(
+    path: _Path, *, old: Passphrase | None = None, new: Passphrase | Literal[False] | None = None
+) -> VerifyingKey:
+    """Encrypt a private key's file under another passphrase; the key and its public key stay the same.
+
+    Args:
+        path: of the file, which is replaced as a whole and then of mode 0600; text around the key is dropped.
+        old: text, its UTF-8 bytes, or a function that returns either; needed only for an encrypted key, and None stands
+            for SAFEMODEL_PASSPHRASE or a question on the terminal.
+        new: likewise, but None always asks, twice; False writes the key unencrypted.
+
+    Returns:
+        The verifying key.
+
+    Raises:
+        KeyMaterialError: not a private key in PKCS#8 or SEC 1, not with this passphrase, or no new one; the file is as
+            it was.
+        OSError: the file cannot be read or replaced; it is as it was.
+    """
+    purpose = repr(os.fspath(path))
+    with _naming(path):
+        block = PemBlock.from_bytes(_read(path))
+        if block.label not in pkcs8.LABELS:
+            raise block.refuse("a private key whose passphrase can change", _TO_SIGN | _TO_ENCRYPT)
+        signer = _pair_of(pkcs8.decode_private_key(block, lambda: find_passphrase(old, purpose=purpose)))
+    data = signer.to_pem(None if new is False else choose_passphrase(new, purpose=purpose, variable=False))
+    with system.atomic_file(path, mode=0o600) as file:
+        file.write(data)
+    return signer.verifying_key
+
+
+def write_verifying_key(key: VerifyingKey, path: _Path) -> None:
+    """Write a public key's file, for keys that were not made by `generate_keyfile`.
+
+    Raises:
+        KeyMaterialError: the key has no public side, such as an HMAC key.
+        FileExistsError: there is a file already; it is left alone.
+        OSError: the file cannot be written; none is left behind.
+    """
+    if not isinstance(key, _VERIFYING_KEYS):
+        raise KeyMaterialError(
+            f"expected an Ed25519 or P-256 key, found a key of {key.algorithm}", hint="it has no public side"
+        )
+    _require_absent(os.fsdecode(path))
+    system.create_exclusive(path, key.to_pem(), mode=0o644)
 
 
 def _generate_secret(target: str, passphrase: Passphrase | Literal[False] | None) -> HmacSha256Key:
@@ -215,6 +286,17 @@ def _naming(path: _Path) -> Iterator[None]:
         raise KeyMaterialError(f"{os.fspath(path)!r}: {error.args[0]}", hint=error.hint) from error.__cause__
 
 
+def _decode_private_key(block: PemBlock, ask: Callable[[], bytes]) -> object:
+    """A key of `cryptography`."""
+    if block.label in pkcs8.LABELS:
+        return pkcs8.decode_private_key(block, ask)
+    if block.label != OPENSSH_PRIVATE_KEY:
+        raise block.refuse("a private key", _TO_SIGN)
+    from safemodel.signing import openssh  # few need it
+
+    return openssh.decode_private_key(block, ask)
+
+
 def _verifying_key_from_spki(data: bytes) -> VerifyingKey:
     for kind in _VERIFYING_KEYS:
         key = kind.from_spki(data)
@@ -236,7 +318,14 @@ def _verifying_key_from_public_key(key: object) -> VerifyingKey | None:
     return None
 
 
-def _signer_from_private_key(key: object) -> Signer | None:
+def _pair_of(key: object) -> Ed25519Signer | EcdsaP256Signer:
+    signer = _signer_from_private_key(key)
+    if signer is None:
+        raise unsupported_key(_kind(key))
+    return signer
+
+
+def _signer_from_private_key(key: object) -> Ed25519Signer | EcdsaP256Signer | None:
     for kind in _SIGNERS.values():
         signer = kind.from_private_key(key)
         if signer is not None:

@@ -35,12 +35,13 @@ def find_passphrase(passphrase: Passphrase | None, *, purpose: str) -> bytes:
     return _given(passphrase) or _asked(f"passphrase for {purpose}: ")
 
 
-def choose_passphrase(passphrase: Passphrase | None, *, purpose: str) -> bytes:
-    """Find the passphrase of a key that is being made; one that is typed is asked for twice.
+def choose_passphrase(passphrase: Passphrase | None, *, purpose: str, variable: bool = True) -> bytes:
+    """Find the passphrase of a file that is being written; one that is typed is asked for twice.
 
     Args:
         passphrase: as for `find_passphrase`.
         purpose: as for `find_passphrase`.
+        variable: whether SAFEMODEL_PASSPHRASE counts; it does not where it is that of the file being replaced.
 
     Returns:
         Its bytes.
@@ -48,12 +49,12 @@ def choose_passphrase(passphrase: Passphrase | None, *, purpose: str) -> bytes:
     Raises:
         KeyMaterialError: there is none, or the two differ.
     """
-    given = _given(passphrase)
+    given = _given(passphrase) if variable or passphrase is not None else None
     if given:
         return given
     typed = _asked(f"new passphrase for {purpose}: ")
     if _asked(f"the same passphrase for {purpose} again: ") != typed:
-        raise KeyMaterialError("the two passphrases differ, so no key was made", hint="start again")
+        raise KeyMaterialError("the two passphrases differ, so nothing was written", hint="start again")
     return typed
 
 

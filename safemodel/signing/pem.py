@@ -21,6 +21,7 @@ CERTIFICATE = "CERTIFICATE"
 OPENSSH_PRIVATE_KEY = "OPENSSH PRIVATE KEY"
 
 COPY_AGAIN = "the file is damaged; copy it again"
+SIGN_WITH_PRIVATE = "sign with its private key, the file without .pub"
 
 _BOUNDARY = re.compile(rb"^-----(BEGIN|END) ([A-Z0-9 ]{1,64})-----[ \t]*\r?$", re.MULTILINE)
 _DEK_INFO = re.compile(rb"^DEK-Info:", re.MULTILINE)
@@ -83,8 +84,7 @@ class PemBlock:
             hints: by label; the other labels get a general one.
         """
         found = _FOUND.get(self.label, f"a PEM block {self.label!r}")
-        general = _OPENSSH if self.label == OPENSSH_PRIVATE_KEY else MAKE_A_KEY
-        return KeyMaterialError(f"expected {expected}, found {found}", hint=hints.get(self.label, general))
+        return KeyMaterialError(f"expected {expected}, found {found}", hint=hints.get(self.label, MAKE_A_KEY))
 
 
 def armor(label: str, data: bytes) -> bytes:
@@ -93,8 +93,6 @@ def armor(label: str, data: bytes) -> bytes:
     lines = (text[start : start + _LINE] for start in range(0, len(text), _LINE))
     return PemBlock(label, b"\n".join(lines)).to_bytes()
 
-
-_OPENSSH = "OpenSSH keys are not accepted yet; " + MAKE_A_KEY
 
 _FOUND = {
     PUBLIC_KEY: "a public key",
@@ -124,18 +122,19 @@ def _blocks(data: bytes) -> list[PemBlock]:
 def _kind_of_content(data: bytes) -> str:
     if not data.strip():
         return "an empty file"
-    if _is_openssh(data):
+    if is_openssh_public_key(data):
         return "an OpenSSH public key"
     return "binary data" if b"\0" in data or data[0] >= 0x80 or data[0] < 0x20 else "other text"
 
 
 def _hint_for(data: bytes) -> str:
-    if _is_openssh(data):
-        return _OPENSSH
+    if is_openssh_public_key(data):
+        return SIGN_WITH_PRIVATE
     if data[:1] == b"0":  # the tag of a SEQUENCE: DER
         return "if it is a key in DER, convert it with 'openssl pkey -inform DER -in FILE -out FILE.pem'"
     return MAKE_A_KEY
 
 
-def _is_openssh(data: bytes) -> bool:
+def is_openssh_public_key(data: bytes) -> bool:
+    """Whether this is no PEM but what OpenSSH has in its .pub files."""
     return data.startswith((b"ssh-", b"ecdsa-sha2-", b"sk-ssh-", b"sk-ecdsa-"))

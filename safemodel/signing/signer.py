@@ -11,7 +11,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from typing import NoReturn, Protocol, runtime_checkable
 
-from safemodel.errors import KeyMaterialError, SignatureMismatchError
+from safemodel.errors import ConfigurationError, KeyMaterialError, SignatureMismatchError
 
 MAKE_A_KEY = "make a key with 'safemodel keygen PATH'"
 
@@ -87,6 +87,42 @@ class SecretHolder(ABC):
         raise TypeError(f"a {type(self).__name__} holds a secret and cannot be pickled or copied; pass its key file")
 
 
+class BackendSigner(ABC):
+    """Base of what signs elsewhere: the key's public side is here, its secret is not.
+
+    Args:
+        verifying_key: the public side.
+    """
+
+    __slots__ = ("_verifying_key",)
+
+    def __init__(self, verifying_key: VerifyingKey) -> None:
+        self._verifying_key = verifying_key
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.key_id.hex()}>"
+
+    @property
+    def algorithm(self) -> str:
+        """Name in the registry."""
+        return self._verifying_key.algorithm
+
+    @property
+    def key_id(self) -> bytes:
+        """The key id of `verifying_key`."""
+        return self._verifying_key.key_id
+
+    @property
+    def verifying_key(self) -> VerifyingKey:
+        """The key that verifies what this one signs."""
+        return self._verifying_key
+
+    @abstractmethod
+    def sign(self, message: bytes) -> bytes:
+        """Return the signature of the whole message, or raise SigningError."""
+        ...
+
+
 def compute_key_id(algorithm: str, raw: bytes) -> bytes:
     """Derive a key id.
 
@@ -112,3 +148,16 @@ def signature_mismatch(key: VerifyingKey, found: str = "does not match the signe
 def unsupported_key(algorithm: str, hint: str = MAKE_A_KEY) -> KeyMaterialError:
     """Return the error for a key of an algorithm that is not in the registry."""
     return KeyMaterialError(f"expected an Ed25519, P-256 or HMAC key, found one of type {algorithm}", hint=hint)
+
+
+def missing_extra(purpose: str, package: str, extra: str) -> ConfigurationError:
+    """Return the error for a package that is not installed.
+
+    Args:
+        purpose: such as `a key in AWS KMS`.
+        package: the package's name.
+        extra: the extra of this project that brings it.
+    """
+    return ConfigurationError(
+        f"{purpose} needs {package}, which is not installed", hint=f"install the extra {extra!r} of safemodel-format"
+    )

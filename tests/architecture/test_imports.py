@@ -37,6 +37,7 @@ PUBLIC = {
     "VerifiedArtifact",
     "VerifyingKey",
     "__version__",
+    "change_passphrase",
     "dump",
     "extract",
     "generate_keyfile",

@@ -75,10 +75,51 @@ def test_nothing_is_overwritten(cli: "CommandLine", tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def test_another_passphrase(cli: "CommandLine", tmp_path: Path) -> None:
+    made = cli.document("keygen", "release.key", SAFEMODEL_PASSPHRASE=CORRECT)
+    secrets = {"OLD": CORRECT, "NEW": "battery staple"}
+    change = ["keygen", "release.key", "--change-passphrase"]
+    shown = cli.good(*change, "--old-passphrase-env", "OLD", "--passphrase-env", "NEW", **secrets)
+    assert made["key_id"] in shown
+    safemodel.load_signer(tmp_path / "release.key", passphrase="battery staple")
+    document = cli.document(*change, "--no-passphrase", SAFEMODEL_PASSPHRASE="battery staple")
+    assert document == made | {"verifying_key": None}
+    safemodel.load_signer(tmp_path / "release.key")
+
+
+def test_another_passphrase_is_not_given_by_halves(cli: "CommandLine", tmp_path: Path) -> None:
+    cli.good("keygen", "release.key", SAFEMODEL_PASSPHRASE=CORRECT)
+    before = (tmp_path / "release.key").read_bytes()
+    change = ["keygen", "release.key", "--change-passphrase"]
+    assert cli.refused(4, *change, "--passphrase-env", "NEW", NEW="new")["code"] == "key-material"
+    assert cli.refused(4, *change, SAFEMODEL_PASSPHRASE=CORRECT)["code"] == "key-material"
+    error = cli.refused(4, *change, "--old-passphrase-env", CORRECT, "--no-passphrase")
+    assert error["code"] == "configuration"
+    assert CORRECT not in str(error)
+    assert (tmp_path / "release.key").read_bytes() == before
+
+
+def test_the_public_key_of_a_key_that_is_elsewhere(cli: "CommandLine", tmp_path: Path) -> None:
+    made = cli.document("keygen", "release.key", "--no-passphrase")
+    document = cli.document("keygen", "again.pub", "--public-of", "file:release.key")
+    assert document == made | {"private_key": None, "verifying_key": "again.pub"}
+    assert made["key_id"] in cli.good("keygen", "third.pub", "--public-of", "release.key")
+    for name in ("again.pub", "third.pub"):
+        assert (tmp_path / name).read_bytes() == (tmp_path / "release.key.pub").read_bytes()
+    assert cli.refused(4, "keygen", "again.pub", "--public-of", "release.key")["code"] == "io"
+    assert cli.refused(4, "keygen", "x.pub", "--public-of", "nowhere:")["code"] == "configuration"
+
+
 @pytest.mark.parametrize(
     ("exit_code", "arguments"),
     [
         (2, ["keygen"]),
+        (2, ["keygen", "release.key", "--change-passphrase", "--public-of", "other.key"]),
+        (2, ["keygen", "release.key", "--change-passphrase", "--algorithm", "ed25519"]),
+        (2, ["keygen", "release.pub", "--public-of", "other.key", "--algorithm", "ed25519"]),
+        (2, ["keygen", "release.pub", "--public-of", "other.key", "--no-passphrase"]),
+        (2, ["keygen", "release.key", "--no-passphrase", "--old-passphrase-env", "X"]),
+        (4, ["keygen", "release.key", "--change-passphrase", "--no-passphrase"]),
         (2, ["keygen", "release.key", "--algorithm", "rsa"]),
         (2, ["keygen", "release.key", "--no-passphrase", "--passphrase-env", "X"]),
         (2, ["keygen", "release.key", "--no-pass"]),

@@ -57,6 +57,15 @@ def test_two_that_differ_make_no_key(cli: "CommandLine", tmp_path: Path) -> None
     assert not list(tmp_path.iterdir())
 
 
+def test_another_passphrase_is_asked_for_after_the_old_one(cli: "CommandLine", tmp_path: Path) -> None:
+    safemodel.generate_keyfile(tmp_path / "release.key", passphrase="correct horse")
+    change = ["keygen", "release.key", "--change-passphrase"]
+    exit_code, screen = _type(cli, *change, answers=["correct horse", TYPED, TYPED])
+    assert exit_code == 0
+    assert TYPED not in screen
+    safemodel.load_signer(tmp_path / "release.key", passphrase=TYPED)
+
+
 def test_an_empty_one_makes_no_key(cli: "CommandLine", tmp_path: Path) -> None:
     exit_code, screen = _type(cli, "keygen", "release.key", answers=[""])
     assert exit_code == 4

@@ -1,8 +1,6 @@
 """Keys and signatures go both ways between safemodel and the `openssl` command."""
 
 import hmac
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,19 +19,6 @@ GENPKEY = {"ed25519": ["-algorithm", "ed25519"], "ecdsa-p256-sha256": P256}
 pairs = pytest.mark.parametrize("algorithm", list(GENPKEY))
 
 OpenSSL = Callable[..., bytes]
-
-
-@pytest.fixture
-def openssl(tmp_path: Path) -> OpenSSL:
-    """Run openssl in the test's folder and return its standard output."""
-    command = shutil.which("openssl")
-    if command is None:
-        pytest.skip("the openssl command is not installed")
-
-    def run(*arguments: str) -> bytes:
-        return subprocess.run([command, *arguments], cwd=tmp_path, check=True, capture_output=True).stdout
-
-    return run
 
 
 @pytest.fixture

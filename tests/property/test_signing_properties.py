@@ -1,8 +1,12 @@
+from binascii import b2a_base64
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +24,7 @@ from safemodel.signing import (
     verifying_key_from_pem,
 )
 from safemodel.signing.pem import PemBlock, armor
+from safemodel.signing.sshwire import encode_string
 
 PASSPHRASE = b"correct horse"
 
@@ -48,6 +53,8 @@ def key_files() -> tuple[bytes, ...]:
         p256.to_pem(None),
         p256.verifying_key.to_pem(),
         HmacSha256Key.generate().to_pem(),
+        Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()),
+        generate_private_key(SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()),
     )
 
 
@@ -130,6 +137,14 @@ def test_any_changed_key_file_is_a_key_or_one_clear_error(data: st.DataObject) -
     for read in (lambda pem: signer_from_pem(pem, PASSPHRASE), verifying_key_from_pem):
         with suppress(KeyMaterialError):
             read(armor(block.label, bytes(body)))
+
+
+@given(st.sampled_from([b"ssh-ed25519", b"ecdsa-sha2-nistp256"]), st.binary(max_size=120))
+def test_any_openssh_line_is_a_key_or_one_clear_error(algorithm: bytes, fields: bytes) -> None:
+    for content in (fields, encode_string(algorithm) + fields, encode_string(algorithm) + encode_string(fields)):
+        with suppress(KeyMaterialError):
+            key = verifying_key_from_pem(algorithm + b" " + b2a_base64(content))
+            assert content.endswith(key.raw)  # type: ignore[attr-defined]
 
 
 @given(st.binary(max_size=100))
