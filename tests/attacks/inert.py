@@ -46,6 +46,7 @@ class Truth:
         builds: where each BUILD is that makes no array, ascending.
         holes: whether a memo slot was written beyond the next one.
         loose: how often joblib's wrapper, or its class, became data and no array took its place.
+        twice: whether several items of a dict came with one key.
         idle: whether no items at all were put into something.
         end: the offset after STOP.
         error: what ended it before STOP.
@@ -57,6 +58,7 @@ class Truth:
     builds: list[int] = field(default_factory=list)
     holes: bool = False
     loose: int = 0
+    twice: bool = False
     idle: bool = False
     end: int = 0
     error: Exception | None = None
@@ -265,7 +267,10 @@ def _filling(opcode: bytes) -> None:
 
     def fill(self: Any) -> None:
         if self.stack:
+            target, items = self.metastack[-1][-1], len(self.stack)
+            before = len(target) if isinstance(target, dict) else 0
             run(self)
+            self.truth.twice |= isinstance(target, dict) and len(target) < before + items // 2
         else:
             self.truth.idle = True
             self.pop_mark()
