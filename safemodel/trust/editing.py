@@ -8,7 +8,7 @@ Rules kept here:
 * A file that cannot be written back as it was is not edited.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
@@ -100,8 +100,7 @@ def remove_signer(name: str) -> Change:
     """Return the change that takes a signer away, and out of the rules."""
 
     def change(document: "TOMLDocument") -> None:
-        signers = _signers(document)
-        del signers[one_of(name, signers)]
+        _remove_signer(document, one_of(name, _signers(document)))
         for number, rule in enumerate(document.get("rules", ()), start=1):
             if name in rule.get("require", ()) or list(rule["signers"]) == [name]:
                 raise ConfigurationError(
@@ -166,9 +165,25 @@ def _add_signer(document: "TOMLDocument", name: str, fields: dict[str, Any]) -> 
     if not isinstance(signers, Table):
         signers[name] = _inline(fields)
         return
-    with_tail = [table for table in signers.values() if isinstance(table, Table)]
-    tail = list(_cut_tail(with_tail[-1], after_blank=True)) if with_tail else []
-    signers[name] = _table(fields, tail)
+    others = [table for table in signers.values() if isinstance(table, Table)]
+    signers[name] = _table(fields, others)
+
+
+def _remove_signer(document: "TOMLDocument", name: str) -> None:
+    from tomlkit.items import Table
+
+    signers = _signers(document)
+    names = list(signers)
+    place = names.index(name)
+    tail = _cut_tail(signers[name], after_blank=True) if isinstance(signers[name], Table) else []
+    del signers[name]
+    if place:
+        signers[names[place - 1]].value.body.extend(tail)
+    elif len(names) > 1:
+        heading = signers[names[1]].trivia
+        heading.indent = "".join(item.as_string() for _, item in tail) + heading.indent
+    else:
+        document.body.extend(tail)
 
 
 def _append(document: "TOMLDocument", name: str, fields: dict[str, Any]) -> None:
@@ -182,28 +197,29 @@ def _append(document: "TOMLDocument", name: str, fields: dict[str, Any]) -> None
     if not isinstance(tables, AoT):
         tables.append(_inline(fields))
         return
-    tail = list(_cut_tail(tables[-1], after_blank=True)) if len(tables) else []
-    tables.append(_table(fields, tail))
+    tables.append(_table(fields, list(tables)))
 
 
 def _set(table: Any, fields: dict[str, Any]) -> None:
     """Set fields, new ones below the last there is and above comments that follow."""
     from tomlkit.items import Table
 
-    tail = list(_cut_tail(table, after_blank=False)) if isinstance(table, Table) else []
+    tail = _cut_tail(table, after_blank=False) if isinstance(table, Table) else []
     for name, value in fields.items():
         table[name] = value
     if tail:
         table.value.body.extend(tail)
 
 
-def _table(fields: dict[str, Any], tail: Iterable[Any]) -> Any:
+def _table(fields: dict[str, Any], others: Sequence[Any]) -> Any:
+    """Return a table that goes below others, with what stands below the last of these."""
     import tomlkit
 
     table = tomlkit.table()
     table.update(fields)
-    table.trivia.indent = "\n"  # an empty line above
-    table.value.body.extend(tail)
+    if others:
+        table.trivia.indent = "\n"  # an empty line, which tomlkit puts above the first one by itself
+        table.value.body.extend(_cut_tail(others[-1], after_blank=True))
     return table
 
 
@@ -215,8 +231,8 @@ def _inline(fields: dict[str, Any]) -> Any:
     return table
 
 
-def _cut_tail(table: Any, *, after_blank: bool) -> Iterator[Any]:
-    """Cut off and yield the comments and empty lines that end a table, or those from its first empty line on.
+def _cut_tail(table: Any, *, after_blank: bool) -> list[Any]:
+    """Cut off and return the comments and empty lines that end a table, or those from its first empty line on.
 
     They stand below its last field, and an empty line tells that they are about what comes next.
     """
@@ -230,4 +246,4 @@ def _cut_tail(table: Any, *, after_blank: bool) -> Iterator[Any]:
         start += 1
     tail = body[start:]
     del body[start:]
-    yield from tail
+    return list(tail)
