@@ -9,6 +9,7 @@ Rules kept here:
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
@@ -43,19 +44,11 @@ def edited(text: str, *changes: Change) -> str:
     Raises:
         ConfigurationError: a change cannot be made, or the file cannot be kept as it is around it.
     """
-    import tomlkit  # late: no other verb edits
-
-    content = text if text.endswith("\n") else f"{text}\n"
-    document = tomlkit.parse(content)
-    if tomlkit.dumps(document) != content:
-        raise ConfigurationError(
-            "this file cannot be edited without moving parts of it",
-            hint="put all [signers.NAME] below one another, all [[rules]] too, or edit it by hand",
-        )
+    document = _parse(text if text.endswith("\n") else f"{text}\n")
     document["version"] = int(document["version"]) + 1
     for change in changes:
         change(document)
-    return tomlkit.dumps(document)
+    return document.as_string()
 
 
 def set_signer(name: str, keys: Sequence[str] = (), **fields: date | str | None) -> Change:
@@ -149,6 +142,20 @@ def allow(number: int, names: Iterable[str]) -> Change:
             rule["allow"].extend(names)
 
     return change
+
+
+def _parse(text: str) -> "TOMLDocument":
+    import tomlkit  # late: no other verb edits
+    from tomlkit.exceptions import TOMLKitError
+
+    with suppress(TOMLKitError):
+        document = tomlkit.parse(text)
+        if document.as_string() == text:
+            return document
+    raise ConfigurationError(
+        "this file cannot be edited without moving parts of it",
+        hint="put all [signers.NAME] below one another, all [[rules]] too, or edit it by hand",
+    )
 
 
 def _signers(document: "TOMLDocument") -> Any:

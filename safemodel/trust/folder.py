@@ -92,7 +92,7 @@ def edit_folder(folder: str, keys: Mapping[str, bytes], *changes: Change) -> Tru
     """
     place = os.path.abspath(folder)
     path = os.path.join(place, POLICY_FILE)
-    before = read_policy_text(path)  # first: where there is none, the lock would say less
+    read_policy_text(path)  # first: where there is none, the lock would say less
     with system.locked(path):
         before = read_policy_text(path)
         _read(before, place, {})
