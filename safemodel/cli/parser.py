@@ -34,7 +34,7 @@ examples:
   safemodel scan models/                                    judge which code models reach for
 
 environment:
-  SAFEMODEL_TRUST        trust folder or verifying keys, where --trust is missing; several are separated as in PATH
+  SAFEMODEL_TRUST        trust folder or verifying keys, where --trust is missing; keys separated as in PATH
   SAFEMODEL_KEY          private keys, where --key is missing; separated likewise
   SAFEMODEL_PASSPHRASE   of the private key, where --passphrase-env is missing
 

@@ -40,7 +40,8 @@ class RuledCatalogue:
         catalogue = load_catalogue()
         made = cls(catalogue, catalogue)
         for rule in policy.rules:
-            made.under(rule, policy.path)
+            if rule.allow:
+                made.under(rule, policy.path)
         return made
 
     @property

@@ -25,6 +25,7 @@ from safemodel.format.manifest import GlobalReference, Manifest
 from safemodel.trust.explanation import Explanation
 from safemodel.trust.names import ExpectedName, check_name
 from safemodel.trust.policy import NO_RULE, Rule, TrustPolicy
+from safemodel.trust.refusal import Refusal
 from safemodel.trust.signatures import Fate, JudgedRecord, JudgedSignatures, judge_signatures
 
 _DAY = 86400  # seconds
@@ -127,7 +128,7 @@ def decide(judged: Explanation, manifest: Manifest, required: Requirements) -> E
     return replace(found, refusals=refusals)
 
 
-def _refusals(found: Explanation, manifest: Manifest, required: Requirements) -> Iterator[VerificationError]:
+def _refusals(found: Explanation, manifest: Manifest, required: Requirements) -> Iterator[Refusal]:
     """Yield every reason to refuse the claims, in order."""
     policy, rule, now = required.policy, found.rule, required.now
     yield from _raised(lambda: check_name(manifest, required.name))
@@ -145,22 +146,22 @@ def _refusals(found: Explanation, manifest: Manifest, required: Requirements) ->
         yield from _raised(lambda: catalogue.refuse_unlisted(manifest.payload.globals))
 
 
-def _raised(check: Callable[[], None]) -> Iterator[VerificationError]:
+def _raised(check: Callable[[], None]) -> Iterator[Refusal]:
     try:
         check()
     except VerificationError as error:
-        yield error
+        yield Refusal.of(error)
 
 
-def _placed(refusal: VerificationError, policy: TrustPolicy, rule: Rule) -> VerificationError:
+def _placed(refusal: Refusal, policy: TrustPolicy, rule: Rule) -> Refusal:
     """Name the file and the rule in a refusal; bare keys have none."""
     if not policy.path:
         return refusal
     place = policy.path if rule is NO_RULE else f"{policy.path}, rule {rule.number}"
-    return type(refusal)(f"{refusal.args[0]} ({place})", hint=refusal.hint)
+    return replace(refusal, message=f"{refusal.message} ({place})")
 
 
-def _refuse_signatures(judged: JudgedSignatures, policy: TrustPolicy) -> VerificationError | None:
+def _refuse_signatures(judged: JudgedSignatures, policy: TrustPolicy) -> Refusal | None:
     mismatches = (record.mismatch for record in judged.records if not record.detached)
     if mismatch := next(filter(None, mismatches), None):
         return mismatch
@@ -169,42 +170,46 @@ def _refuse_signatures(judged: JudgedSignatures, policy: TrustPolicy) -> Verific
     return _not_counting(judged.records) or _no_trusted_signature(judged, policy)
 
 
-def _not_counting(records: Iterable[JudgedRecord]) -> VerificationError | None:
+def _not_counting(records: Iterable[JudgedRecord]) -> Refusal | None:
     """Return the refusal of signatures that would be good, were they not revoked or out of their validity."""
     held = list(records)
     for record in held:
         if record.fate is Fate.REVOKED:
-            return RevokedError(
+            return Refusal(
+                RevokedError,
                 f"signed by {record.signer} with a revoked key: {record.detail}",
                 hint="do not load it; if it is genuine, have it signed with a key that counts",
             )
     for record in held:
         if record.fate in (Fate.NOT_YET_VALID, Fate.NO_LONGER_VALID):
-            return ExpiredError(
+            return Refusal(
+                ExpiredError,
                 f"signed by {record.signer} with a key that is {record.fate}: {record.detail}",
                 hint="have it signed with a key that is valid now, or change the validity of this one",
             )
     return None
 
 
-def _no_trusted_signature(judged: JudgedSignatures, policy: TrustPolicy) -> NoTrustedSignatureError:
+def _no_trusted_signature(judged: JudgedSignatures, policy: TrustPolicy) -> Refusal:
     found = [record.key_id[:16] for record in judged.records]
     expected = [signer.name if policy.is_reviewed else signer.name[:16] for signer in policy.signers]
     add = f", then safemodel trust add {policy.folder} NAME KEY.pub --models MODEL" if policy.is_reviewed else ""
-    return NoTrustedSignatureError(
+    return Refusal(
+        NoTrustedSignatureError,
         f"no signature by a trusted key: signed by key ids {_some(found)}, trusted are {_some(expected)}",
         hint=f"do not load it; if the signer should be trusted, get their public key through a channel you trust{add}",
     )
 
 
-def _no_rule(name: str, policy: TrustPolicy) -> PolicyError:
-    return PolicyError(
+def _no_rule(name: str, policy: TrustPolicy) -> Refusal:
+    return Refusal(
+        PolicyError,
         f"no rule is for {name!r}",
         hint=f'if it should be accepted, write a rule with models = ["{name}"] into {policy.path}',
     )
 
 
-def _signers(found: Explanation, rule: Rule) -> Iterator[VerificationError]:
+def _signers(found: Explanation, rule: Rule) -> Iterator[Refusal]:
     """The threshold: distinct signers of the rule, and those who must be among them."""
     names = {signed.signer for signed in found.signers}
     missing = [name for name in rule.require if name not in names]
@@ -216,59 +221,68 @@ def _signers(found: Explanation, rule: Rule) -> Iterator[VerificationError]:
         yield refusal
     elif not names:
         signed = sorted({record.signer for record in found.signatures.of(Fate.GOOD)})
-        yield NoTrustedSignatureError(
-            f"signed by {_some(signed)}, of whom none may sign {found.model!r}; {_some(rule.signers)} may", hint=ask
+        yield Refusal(
+            NoTrustedSignatureError,
+            f"signed by {_some(signed)}, of whom none may sign {found.model!r}; {_some(rule.signers)} may",
+            hint=ask,
         )
     else:
         needed = f"{rule.threshold} distinct signers" + (f", {_some(rule.require)} among them" if missing else "")
-        yield ThresholdNotMetError(f"signed by {_some(sorted(names))}, needed are {needed}", hint=ask)
+        yield Refusal(ThresholdNotMetError, f"signed by {_some(sorted(names))}, needed are {needed}", hint=ask)
 
 
-def _floor(manifest: Manifest, rule: Rule) -> Iterator[VerificationError]:
+def _floor(manifest: Manifest, rule: Rule) -> Iterator[Refusal]:
     if rule.min_version is None:
         return
     from packaging.version import Version  # late: only a rule with a floor compares versions
 
     if manifest.version is None or Version(manifest.version) < Version(rule.min_version):
-        yield RollbackError(
+        yield Refusal(
+            RollbackError,
             f"the artifact has {manifest.version or 'no version'}, the lowest accepted is {rule.min_version}",
             hint="get a newer artifact; this one may have been put back in its place",
         )
 
 
-def _age(manifest: Manifest, rule: Rule, now: int) -> Iterator[VerificationError]:
+def _age(manifest: Manifest, rule: Rule, now: int) -> Iterator[Refusal]:
     if rule.max_age_days is not None and now >= manifest.created + rule.max_age_days * _DAY:
-        yield ExpiredError(
+        yield Refusal(
+            ExpiredError,
             f"the artifact was created {(now - manifest.created) // _DAY} days ago, accepted are {rule.max_age_days}",
             hint="ask its signer for a newer one",
         )
 
 
-def _validity(manifest: Manifest, now: int) -> Iterator[VerificationError]:
+def _validity(manifest: Manifest, now: int) -> Iterator[Refusal]:
     if manifest.created > now + CLOCK_SKEW_SECONDS:
-        yield ExpiredError(
+        yield Refusal(
+            ExpiredError,
             f"the artifact was created {manifest.created - now} seconds in the future",
             hint="check the clocks of signer and verifier",
         )
     if manifest.expires is not None and now >= manifest.expires:
-        yield ExpiredError(
-            f"the artifact expired {now - manifest.expires} seconds ago", hint="ask its signer for a newer one"
+        yield Refusal(
+            ExpiredError,
+            f"the artifact expired {now - manifest.expires} seconds ago",
+            hint="ask its signer for a newer one",
         )
 
 
-def _revocation(found: Explanation) -> Iterator[VerificationError]:
+def _revocation(found: Explanation) -> Iterator[Refusal]:
     if revocation := found.policy.revocation_of_artifact(found.artifact):
-        yield RevokedError(
+        yield Refusal(
+            RevokedError,
             f"the artifact is revoked, {revocation.date}: {revocation.reason}",
             hint="do not load it; ask its signer for another one",
         )
 
 
-def _digest(manifest: Manifest, rule: Rule) -> Iterator[VerificationError]:
+def _digest(manifest: Manifest, rule: Rule) -> Iterator[Refusal]:
     if manifest.digest.algorithm not in rule.digests:
-        yield AlgorithmNotAllowedError(
+        yield Refusal(
+            AlgorithmNotAllowedError,
             f"the artifact's digests are {manifest.digest.algorithm}, accepted are {_some(rule.digests)}",
-            hint=f"have it dumped with digest={rule.digests[0]!r}",
+            hint="have it dumped with digest=... of an accepted one",
         )
 
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
-from safemodel.errors import VerificationError
 from safemodel.trust.policy import NO_RULE, Rule, TrustPolicy
+from safemodel.trust.refusal import Refusal
 from safemodel.trust.signatures import Fate, JudgedRecord, JudgedSignatures
 
 
@@ -38,7 +38,7 @@ class Explanation:
     model: str | None = None
     version: str | None = None
     rule: Rule = NO_RULE
-    refusals: tuple[VerificationError, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
 
     def check(self) -> Self:
         """Return the explanation of an acceptance.
@@ -46,10 +46,11 @@ class Explanation:
         Raises:
             VerificationError: the first reason to refuse, with this explanation.
         """
-        if self.refusals:
-            self.refusals[0].explanation = self
-            raise self.refusals[0]
-        return self
+        if not self.refusals:
+            return self
+        error = self.refusals[0].to_error()
+        error.explanation = self
+        raise error
 
     def counts(self, record: JudgedRecord) -> bool:
         """Tell whether a record is good and by a signer of the rule."""
@@ -70,7 +71,7 @@ class Explanation:
         for record in self.signatures.records:
             yield "signature", self._describe(record)
         for refusal in self.refusals:
-            yield "refused", f"{refusal.code}: {refusal.args[0]}"
+            yield "refused", f"{refusal.code}: {refusal.message}"
             yield "to change", refusal.hint
 
     def to_value(self) -> dict[str, Any]:
@@ -92,7 +93,7 @@ class Explanation:
                 for record in self.signatures.records
             ],
             "refusals": [
-                {"code": refusal.code, "message": refusal.args[0], "hint": refusal.hint} for refusal in self.refusals
+                {"code": refusal.code, "message": refusal.message, "hint": refusal.hint} for refusal in self.refusals
             ],
         }
 

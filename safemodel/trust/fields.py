@@ -12,6 +12,7 @@ T = TypeVar("T")
 
 SCHEMA: Final = "docs/trust.md lists the fields"
 
+_SHOWN_MAX: Final = 64  # characters of a word in a message
 _DATE: Final = "a date such as 2027-01-31"
 _KINDS: Final[dict[type, str]] = {
     bool: "true or false",
@@ -38,7 +39,7 @@ class Table:
         self._values: dict[str, Any] = _expect(value, dict, "a table")
         for name in self._values:
             if name not in known:
-                raise unknown(f"there is no field {name!r}", name, known)
+                raise unknown(f"there is no field {name[:_SHOWN_MAX]!r}", name, known)
 
     def __contains__(self, name: str) -> bool:
         return name in self._values
@@ -133,7 +134,7 @@ def one_of(text: str, choices: Iterable[str]) -> str:
     """
     known = tuple(choices)
     if text not in known:
-        raise unknown(f"{text!r} is none of those that there are", text, known)
+        raise unknown(f"{text[:_SHOWN_MAX]!r} is none of those that there are", text, known)
     return text
 
 
@@ -141,7 +142,7 @@ def unknown(message: str, found: str, known: Sequence[str]) -> ConfigurationErro
     """Return the error for a word that is not known, with the nearest one that is."""
     from difflib import get_close_matches  # late: only a mistake needs it
 
-    near = get_close_matches(found, known, 1)
+    near = get_close_matches(found[:_SHOWN_MAX], known, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known) or 'none'}"
     return ConfigurationError(message, hint=hint)
 

@@ -27,9 +27,9 @@ from safemodel.trust.policy import (
     TrustedSigner,
 )
 
-_POLICY: Final = ("version", "signers", "rules", "revoked")
-_SIGNER: Final = ("keys", "valid_from", "valid_until", "contact")
-_RULE: Final = (
+POLICY_FIELDS: Final = ("version", "signers", "rules", "revoked")
+SIGNER_FIELDS: Final = ("keys", "valid_from", "valid_until", "contact")
+RULE_FIELDS: Final = (
     "models",
     "except",
     "signers",
@@ -43,8 +43,8 @@ _RULE: Final = (
     "environment",
     "roles",
 )
-_REVOKED: Final[tuple[Literal["key", "signer", "artifact"], ...]] = ("key", "signer", "artifact")
-_REVOCATION: Final = (*_REVOKED, "date", "reason")
+REVOKED_KINDS: Final[tuple[Literal["key", "signer", "artifact"], ...]] = ("key", "signer", "artifact")
+REVOCATION_FIELDS: Final = (*REVOKED_KINDS, "date", "reason")
 
 _SIGNER_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._@+-]{0,61}[A-Za-z0-9])?")  # shorter than a key id
 _HEXADECIMAL: Final = re.compile(r"[0-9a-f]{64}")
@@ -52,7 +52,7 @@ _HEXADECIMAL: Final = re.compile(r"[0-9a-f]{64}")
 
 def read_policy(text: str, read_key: ReadKey) -> dict[str, Any]:
     """Return the fields of a `TrustPolicy`; arguments and errors are those of `TrustPolicy.from_toml`."""
-    table = Table(_parse(text), _POLICY)
+    table = Table(_parse(text), POLICY_FIELDS)
     signers = tuple(_read_signer(name, value, read_key) for name, value in _signers(table).items())
     rules = tuple(_read_rule(number, value, signers) for number, value in _numbered(table, "rules"))
     _refuse_overlaps(rules)
@@ -61,7 +61,7 @@ def read_policy(text: str, read_key: ReadKey) -> dict[str, Any]:
         "signers": signers,
         "rules": rules,
         "revocations": tuple(_read_revocation(number, value, signers) for number, value in _numbered(table, "revoked")),
-        "digest": sha256(text.encode()).hexdigest(),
+        "digest": sha256(text.encode("utf-8", "surrogatepass")).hexdigest(),
     }
 
 
@@ -89,7 +89,7 @@ def _read_signer(name: str, value: object, read_key: ReadKey) -> TrustedSigner:
                 "this is no name for a signer",
                 hint="use letters, digits and inner '.', '_', '@', '+' or '-', at most 63, such as 'alice'",
             )
-        table = Table(value, _SIGNER)
+        table = Table(value, SIGNER_FIELDS)
         keys = {reference: _read_key(reference, read_key) for reference in table.required_texts("keys")}
         if len({isinstance(key, HmacSha256Key) for key in keys.values()}) > 1:
             raise ConfigurationError(
@@ -106,7 +106,7 @@ def _read_signer(name: str, value: object, read_key: ReadKey) -> TrustedSigner:
 def _read_key(reference: str, read_key: ReadKey) -> VerifyingKey:
     with naming(f"keys: {reference}"):
         elsewhere = reference.startswith((ENVIRONMENT_REFERENCE, FILE_REFERENCE))
-        if not elsewhere and (not reference.isprintable() or set("/\\") & set(reference)):
+        if not reference.isprintable() or (not elsewhere and set("/\\") & set(reference)):
             raise ConfigurationError("this is no file of the folder", hint="name a file in it, such as 'alice.pub'")
         key = verifying_key_from_pem(read_key(reference))
         if isinstance(key, HmacSha256Key) and not elsewhere:
@@ -124,7 +124,7 @@ def _read_key(reference: str, read_key: ReadKey) -> VerifyingKey:
 
 def _read_rule(number: int, value: object, signers: Sequence[TrustedSigner]) -> Rule:
     with naming(f"rule {number}"):
-        table = Table(value, _RULE)
+        table = Table(value, RULE_FIELDS)
         known = {signer.name: signer for signer in signers}
         named = table.required_texts("signers", lambda name: one_of(name, known))
         rule = Rule(
@@ -176,11 +176,11 @@ def check_global(text: str) -> str:
 
 def _read_revocation(number: int, value: object, signers: Sequence[TrustedSigner]) -> Revocation:
     with naming(f"revoked {number}"):
-        table = Table(value, _REVOCATION)
-        given = [kind for kind in _REVOKED if kind in table]
+        table = Table(value, REVOCATION_FIELDS)
+        given = [kind for kind in REVOKED_KINDS if kind in table]
         if len(given) != 1:
             raise ConfigurationError(
-                f"expected one of {', '.join(_REVOKED)}, found {' and '.join(given) or 'none'}",
+                f"expected one of {', '.join(REVOKED_KINDS)}, found {' and '.join(given) or 'none'}",
                 hint="write one [[revoked]] for each thing",
             )
         [of] = given

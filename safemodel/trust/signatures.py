@@ -6,13 +6,14 @@ A bad detached record is absent with a warning, because a `.sig` file lies besid
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from safemodel.errors import LimitExceededError, SignatureMismatchError
 from safemodel.format.envelope import DetachedSignatures, SignatureRecord, SignatureSet, signed_bytes
 from safemodel.format.limits import SIGNATURE_RECORDS_MAX
 from safemodel.trust.policy import TrustPolicy
+from safemodel.trust.refusal import Refusal
 
 
 class Fate(StrEnum):
@@ -37,7 +38,7 @@ class JudgedRecord:
         algorithm: of the key, or empty where it is not listed.
         signer: whose key it is, or empty where it is not listed.
         detail: more on the fate, for people, or empty.
-        mismatch: why a bad one is bad.
+        mismatch: the refusal of a bad one.
     """
 
     key_id: str
@@ -46,7 +47,7 @@ class JudgedRecord:
     algorithm: str = ""
     signer: str = ""
     detail: str = ""
-    mismatch: SignatureMismatchError | None = field(default=None, compare=False)
+    mismatch: Refusal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ def _judge(record: SignatureRecord, detached: bool, message: bytes, policy: Trus
     try:
         key.verify(record.signature, message)
     except SignatureMismatchError as error:
-        return JudgedRecord(key_id, detached, Fate.BAD, key.algorithm, signer.name, mismatch=error)
+        return JudgedRecord(key_id, detached, Fate.BAD, key.algorithm, signer.name, mismatch=Refusal.of(error))
     fate, detail = Fate.GOOD, ""
     if revocation := policy.revocation_of_key(record.key_id, signer):
         fate, detail = Fate.REVOKED, f"{revocation.of}, {revocation.date}: {revocation.reason}"

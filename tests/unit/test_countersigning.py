@@ -1,9 +1,11 @@
 """Signing an artifact that exists: checked first, on the copy that gets the signature, and never half-done."""
 
 import io
+import itertools
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -182,6 +184,51 @@ def test_a_killed_signer_leaves_the_old_file(forge: Callable[..., Path], release
     assert process.exitcode == -signal.SIGKILL
     assert path.read_bytes() == before
     safemodel.sign(path, key=stranger.private, trust=release.public)
+    assert signers(path, release, stranger) == 2
+
+
+STEPS = {"open", "read", "write", "flush", "truncate", "fchmod", "fsync", "link", "replace", "close", "unlink", "flock"}
+
+
+def sign_killed_at_each_step(path: Path, key: Path, trust: Path, detached: bool) -> None:
+    """Fork once for each call to the system, kill the fork just before it, and compare what is left."""
+    target = Path(f"{path}.sig") if detached else path
+    old, outcomes = target.read_bytes() if target.exists() else None, set()
+    step, killed = 0, True
+    while killed:
+        step += 1
+        if (process := os.fork()) == 0:
+            calls = itertools.count(1)
+
+            def die(frame: Any, event: str, called: Any, due: int = step, calls: Any = calls) -> None:
+                if event == "c_call" and called.__name__ in STEPS and next(calls) == due:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+            sys.setprofile(die)
+            safemodel.sign(path, key=key, trust=trust, detached=detached)
+            os._exit(0)
+        killed = os.waitpid(process, 0)[1] != 0
+        left = target.read_bytes() if target.exists() else None
+        outcomes.add(left)
+        if left != old:
+            target.write_bytes(old) if old is not None else target.unlink()
+    assert step > 10
+    assert len(outcomes) == 2  # Ed25519 signs deterministically: the old file, and the new one
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
+@pytest.mark.parametrize("detached", [False, True])
+def test_killed_at_any_step_it_leaves_the_old_file_or_the_new_one(
+    detached: bool, forge: Callable[..., Path], release: Any, stranger: Any
+) -> None:
+    path = forge()
+    process = multiprocessing.get_context("spawn").Process(
+        target=sign_killed_at_each_step, args=(path, stranger.private, release.public, detached)
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    safemodel.sign(path, key=stranger.private, trust=release.public, detached=detached)
     assert signers(path, release, stranger) == 2
 
 

@@ -46,7 +46,7 @@ def test_what_is_no_pattern(pattern: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", True),
+    ("one", "other", "shared"),
     [
         ((["acme/churn"], []), (["acme/churn"], []), True),
         ((["acme/churn"], []), (["acme/fraud"], []), False),

@@ -11,6 +11,7 @@ import safemodel
 from safemodel.errors import ConfigurationError, SafemodelError
 from safemodel.signing import EcdsaP256Signer, Ed25519Signer, HmacSha256Key
 from safemodel.signing.pem import armor
+from safemodel.trust import reading
 from safemodel.trust.loader import read_folder
 from safemodel.trust.policy import Revocation, TrustPolicy
 
@@ -140,11 +141,12 @@ WRONG: dict[str, list[tuple[str, str]]] = {
     ],
     "has a key that is not there": [('"bob.pub"', '"bobby.pub"')],
     "has a file that is no public key": [('"bob.pub"', '"junk.pub"'), ('"bob.pub"', '"private.key"')],
-    "has a key outside the folder that is public": [
-        ('"env:SHARED"', '"env:BOB"'),
+    "has a key that is no name of a file": [
         ('"bob.pub"', '"../bob.pub"'),
         ('"bob.pub"', '"\\n.pub"'),
+        ('"env:SHARED"', '"file:{folder}/../\\u0000"'),
     ],
+    "has a key outside the folder that is public": [('"env:SHARED"', '"env:BOB"')],
     "has a secret in the folder": [
         ('"env:SHARED"', '"shared.key"'),
         ('"env:SHARED"', '"file:{folder}/shared.key"'),
@@ -197,7 +199,9 @@ WRONG: dict[str, list[tuple[str, str]]] = {
 }
 ELSEWHERE = {"is not there", "is not in UTF-8", "allows what is never allowed"}  # tested where files are read and used
 ROW = re.compile(r"^\| ([^|]+) \| `(configuration|key-material)` \|$", re.MULTILINE)
-LISTED = dict(ROW.findall((Path(__file__).parents[2] / "docs" / "trust.md").read_text(encoding="utf-8")))
+TEXT = (Path(__file__).parents[2] / "docs" / "trust.md").read_text(encoding="utf-8")
+LISTED = dict(ROW.findall(TEXT))
+SCHEMA = TEXT[TEXT.index("## Fields") : TEXT.index("## Models")]
 
 
 @pytest.fixture
@@ -268,6 +272,17 @@ def test_what_is_no_good(what: str, changes: list[tuple[str, str]], folder: Path
 
 def test_the_table_is_complete() -> None:
     assert set(LISTED) == set(WRONG) | ELSEWHERE
+
+
+def test_every_field_is_documented() -> None:
+    fields = re.findall(r"^\| `([\w.\[\]]+)` \|", SCHEMA, re.MULTILINE)
+    assert fields == [
+        "version",
+        *(f"signers.NAME{field and '.'}{field}" for field in ("", *reading.SIGNER_FIELDS)),
+        *(f"rules[].{field}" for field in reading.RULE_FIELDS),
+        *(f"revoked[].{field}" for field in reading.REVOCATION_FIELDS),
+    ]
+    assert reading.POLICY_FIELDS == ("version", "signers", "rules", "revoked")
 
 
 @pytest.mark.parametrize(
