@@ -260,7 +260,7 @@ def _write_all(file: BinaryIO, data: bytes) -> None:
 
 @contextmanager
 def locked(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Keep a second signer away from a file, also while the file is replaced by a rename.
+    """Keep a second writer away from a file, also while the file is replaced by a rename.
 
     The lock is on a file beside it, since a lock on the file itself would stay with the bytes that are renamed away.
     It ends with the process at the latest, and takes its file with it unless the process is killed; a file left
@@ -331,7 +331,7 @@ def _is_at(descriptor: int, path: str) -> bool:
 
 
 def _held(guard: str) -> BlockingIOError:
-    return BlockingIOError(errno.EWOULDBLOCK, "another process is signing this file", guard)
+    return BlockingIOError(errno.EWOULDBLOCK, "another process is changing this file", guard)
 
 
 def _mode_to_keep(target: str) -> int | None:

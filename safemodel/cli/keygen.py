@@ -87,6 +87,8 @@ def _make(arguments: argparse.Namespace) -> int:
     )
     output.note(f"next: safemodel.dump(model, 'NAME.safemodel', key={arguments.path!r})")
     output.note(f"then: safemodel verify NAME.safemodel --trust {shlex.quote(verifying)}")
+    if not shared:
+        output.note(f"or, for a team: safemodel trust init keys --key {shlex.quote(verifying)}")
     return 0
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     Verbs = argparse._SubParsersAction["Parser"]
 
 # One module each.
-VERBS: Final = ("keygen", "pack", "sign", "verify", "scan", "inspect", "extract", "demo", "completion")
+VERBS: Final = ("keygen", "trust", "pack", "sign", "verify", "scan", "inspect", "extract", "demo", "completion")
 
 _HELP_WIDTH: Final = 100  # fixed: asking the terminal loads shutil and three compressors at every start
 
@@ -29,7 +29,8 @@ _EPILOG: Final = """\
 examples:
   safemodel demo                                            see what it does, and what it refuses
   safemodel keygen release.key                              make a key
-  safemodel verify churn.safemodel --trust release.key.pub  check a model, without loading it
+  safemodel trust init keys --key release.key.pub           make a folder that says who may sign
+  safemodel verify churn.safemodel --trust keys             check a model, without loading it
   safemodel scan models/                                    judge which code models reach for
 
 environment:

@@ -99,7 +99,9 @@ def _argument(names: list[str]) -> list[str]:
 def _entry(names: list[str], rule: int) -> list[str]:
     if not names:
         return []
-    return [f"if you know this code and trust it, let rule {rule} allow it: safemodel trust allow FILE --rule {rule}"]
+    return [
+        f"if you know this code and trust it, let rule {rule} allow it: safemodel trust allow DIR FILE --rule {rule}"
+    ]
 
 
 def _known_roles(pairs: list[Pair], catalogue: Catalogue) -> list[str]:

@@ -6,7 +6,7 @@ and is for the thing itself: by whatever name a payload reaches for it.
 
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from safemodel.errors import GlobalNotAllowedError
@@ -80,6 +80,27 @@ class RuledCatalogue:
             f"the model reaches for what is denied: {', '.join(map(spell, lacking))}",
             hint=f"rule {self.rule} denies it; take it out of deny if you know this code and trust it",
         )
+
+
+def additions(policy: TrustPolicy, rule: Rule, uses: Iterable[GlobalReference]) -> tuple[str, ...]:
+    """Return the names that a rule would have to allow too, for globals to be accepted.
+
+    Args:
+        policy: from a file.
+        rule: one of it.
+        uses: the signed list of an artifact.
+
+    Raises:
+        GlobalNotAllowedError: one is denied, or can never be allowed.
+        ConfigurationError: a rule allows what is never allowed.
+    """
+    references = tuple(uses)
+    catalogue = RuledCatalogue.of(policy)
+    before = catalogue.under(rule, policy.path).before
+    names = tuple(spell(use) for use in unlisted(references, before) if before.can_add((use.module, use.name)))
+    widened = replace(rule, allow=(*rule.allow, *names))
+    catalogue.under(widened, policy.path).refuse_unlisted(references)
+    return names
 
 
 def _naming_allow(rule: Rule, path: str) -> AbstractContextManager[None]:

@@ -57,7 +57,7 @@ def read_folder(folder: str | os.PathLike[str]) -> TrustPolicy:
     """
     place = os.path.abspath(os.fsdecode(folder))
     path = os.path.join(place, POLICY_FILE)
-    return TrustPolicy.from_toml(_read_policy(path), lambda reference: read_key(place, reference), path=path)
+    return TrustPolicy.from_toml(read_policy_text(path), lambda reference: read_key(place, reference), path=path)
 
 
 def read_key(folder: str, reference: str) -> bytes:
@@ -81,6 +81,21 @@ def read_key(folder: str, reference: str) -> bytes:
         return _read(path, KEYFILE_MAX)
     except FileNotFoundError:
         raise ConfigurationError("there is no such file", hint="put it there, or take it out of the policy") from None
+
+
+def read_policy_text(path: str) -> str:
+    """Return the content of a `trust.toml`.
+
+    Raises:
+        ConfigurationError: it is not there, not in UTF-8, or too large.
+        OSError: it cannot be read.
+    """
+    try:
+        return _read(path, POLICY_MAX).decode("utf-8")
+    except FileNotFoundError:
+        raise _no_policy(os.path.dirname(path)) from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path}: expected text in UTF-8, found something else", hint="save it so") from None
 
 
 def read_detached(path: str | os.PathLike[str]) -> DetachedSignatures | None:
@@ -137,15 +152,6 @@ def _outside(folder: str, path: str) -> str:
     if os.path.realpath(path).startswith(inside):
         raise ConfigurationError("a secret lies in the folder", hint="keep it where no reviewer and no repository is")
     return path
-
-
-def _read_policy(path: str) -> str:
-    try:
-        return _read(path, POLICY_MAX).decode("utf-8")
-    except FileNotFoundError:
-        raise _no_policy(os.path.dirname(path)) from None
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"{path}: expected text in UTF-8, found something else", hint="save it so") from None
 
 
 def _read(path: str, most: int) -> bytes:

@@ -88,6 +88,19 @@ class CommandLine:
         assert set(error) == {"code", "message", "hint"}
         return error
 
+    def document_here(self, *arguments: str | os.PathLike[str], exit_code: int = 0, **variables: str) -> Any:
+        """As `document`, but in this process."""
+        return self._document_here(exit_code, *arguments, **variables)
+
+    def refused_here(self, exit_code: int, *arguments: str | os.PathLike[str], **variables: str) -> Any:
+        """As `refused`, but in this process and for programs only."""
+        return self._document_here(exit_code, *arguments, **variables)["error"]
+
+    def refused_with_grounds(self, *arguments: str | os.PathLike[str]) -> str:
+        """Verify one file that a policy refuses, and return the code of the refusal."""
+        code: str = self._document_here(1, *arguments)["files"][0]["error"]["code"]
+        return code
+
     def _document_here(self, exit_code: int, *arguments: str | os.PathLike[str], **variables: str) -> Any:
         """As `document`, but in this process, which saves starting another."""
         with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as shown, redirect_stderr(StringIO()):
