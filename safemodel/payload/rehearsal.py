@@ -60,7 +60,9 @@ ALIGNMENT: Final = 16  # NUMPY_ARRAY_ALIGNMENT_BYTES
 LAST_MAPPED_PROTOCOL: Final = 2  # whose names are those of Python 2
 
 # joblib writes all three alike, and with numpy 2 reads them as plain arrays.
-_SUBCLASSES: Final = frozenset((("numpy", "ndarray"), ("numpy", "memmap"), ("numpy", "matrix")))
+MATRIX: Final = ("numpy", "matrix")
+_SUBCLASSES: Final = frozenset((("numpy", "ndarray"), ("numpy", "memmap"), MATRIX))
+_MATRIX: Final = np.matrix if hasattr(np.ndarray, "__array_prepare__") else np.ndarray  # joblib makes them so
 _FIELDS: Final = 5  # attributes of a wrapper
 _FIELDS_PADDED: Final = 6  # since joblib 1.2, with "numpy_array_alignment_bytes"
 _PADDING: Final = {1 + n: bytes([n]) + b"\xff" * n for n in range(1, ALIGNMENT + 1)}
@@ -211,7 +213,7 @@ class Rehearsal:
             raise PayloadError(f"array {number} of the index does not follow an array wrapper")
         wrapper.used = True
         region = self._regions[number]
-        dtype, shape, order, padded = _read_wrapper(state)
+        dtype, shape, order, padded, kind = _read_wrapper(state)
         real = dtype.real
         if real is None or (region.kind == NESTED) != real.hasobject:
             raise PayloadError(f"array {number} holds objects, and the index says otherwise, or the other way round")
@@ -227,7 +229,8 @@ class Rehearsal:
         array: Array = np.ndarray(shape, real, self._data, region.start, None, order)
         if dtype.foreign:
             array = array.byteswap().view(real.newbyteorder("="))
-        arrays.append(array if array.flags.aligned else array.copy(order))
+        array = array if array.flags.aligned else array.copy(order)
+        arrays.append(array.view(_MATRIX) if kind == MATRIX else array)
         return _ARRAY
 
     def _nested_array(self, number: int, region: Region) -> object:
@@ -243,8 +246,8 @@ def _reconstruct(made: type[Made], cls: object, base: object, state: object) -> 
     return Wrapper() if cls is Wrapper else object.__new__(made)
 
 
-def _read_wrapper(state: Any) -> tuple[MadeDtype, tuple[int, ...], Any, bool]:
-    """Read the state of an array wrapper: dtype, shape, order, and whether padding comes before the items."""
+def _read_wrapper(state: Any) -> tuple[MadeDtype, tuple[int, ...], Any, bool, Pair]:
+    """Read the state of an array wrapper: dtype, shape, order, whether padding comes before the items, and class."""
     if type(state) is not dict or len(state) not in (_FIELDS, _FIELDS_PADDED):
         raise PayloadError("an array wrapper has a state that joblib does not write")
     try:
@@ -257,9 +260,10 @@ def _read_wrapper(state: Any) -> tuple[MadeDtype, tuple[int, ...], Any, bool]:
         raise PayloadError("an array wrapper has a dtype, an order or an alignment that joblib does not write")
     if type(mappable) is not bool:
         raise PayloadError("an array wrapper has a field that joblib does not write")
-    if pair_of(subclass) not in _SUBCLASSES:
+    kind = pair_of(subclass)
+    if kind is None or kind not in _SUBCLASSES:
         raise PayloadError("an array wrapper has a class that joblib does not write")
-    return dtype, shape, order, alignment is not None
+    return dtype, shape, order, alignment is not None, kind
 
 
 class _Unpickler(pickle.Unpickler):

@@ -13,7 +13,6 @@ from safemodel.errors import GlobalNotAllowedError
 from safemodel.format.manifest import GlobalReference
 from safemodel.payload.allowance import advice, reason, spell, unlisted
 from safemodel.payload.catalogue import Catalogue, Pair, Roles, load_catalogue
-from safemodel.trust.fields import naming
 from safemodel.trust.policy import Rule, TrustPolicy
 
 
@@ -40,8 +39,9 @@ class RuledCatalogue:
         """
         catalogue = load_catalogue()
         for rule in policy.rules:
-            with _naming_allow(rule, policy.path):
-                catalogue.check_additions(rule.allow)
+            if rule.allow:
+                with _naming_allow(rule, policy.path):
+                    catalogue.check_additions(rule.allow)
         return cls(catalogue, catalogue)
 
     @property
@@ -59,8 +59,10 @@ class RuledCatalogue:
         Raises:
             ConfigurationError: the rule allows what is never allowed.
         """
-        with _naming_allow(rule, path):
-            widened = self.catalogue.with_additions(rule.allow)
+        widened = self.catalogue
+        if rule.allow:
+            with _naming_allow(rule, path):
+                widened = widened.with_additions(rule.allow)
         narrowed = widened.without(rule.deny) if rule.deny else widened
         return type(self)(narrowed, widened, rule.number if path else None)
 
@@ -104,4 +106,6 @@ def additions(policy: TrustPolicy, rule: Rule, uses: Iterable[GlobalReference]) 
 
 
 def _naming_allow(rule: Rule, path: str) -> AbstractContextManager[None]:
+    from safemodel.trust.fields import naming  # late: most policies add nothing
+
     return naming(f"{path}: rule {rule.number}: allow" if path else "allow")
