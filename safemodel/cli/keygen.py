@@ -13,7 +13,7 @@ from safemodel.signing import write_verifying_key
 if TYPE_CHECKING:
     from safemodel.cli.parser import Verbs
 
-_ALGORITHMS: Final = {"ed25519": "ed25519", "ecdsa-p256": "ecdsa-p256-sha256", "hmac-sha256": "hmac-sha256"}
+_ALGORITHMS: Final = ("ed25519", "ecdsa-p256", "hmac-sha256")
 
 _EPILOG: Final = """\
 PATH is the private key: it signs, and stays with you. PATH.pub is the public key: whoever loads your
@@ -73,9 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _make(arguments: argparse.Namespace) -> int:
     algorithm = arguments.algorithm or "ed25519"
-    key = safemodel.generate_keyfile(
-        arguments.path, algorithm=_ALGORITHMS[algorithm], passphrase=_new_passphrase(arguments)
-    )
+    key = safemodel.generate_keyfile(arguments.path, algorithm=algorithm, passphrase=_new_passphrase(arguments))
     shared = algorithm == "hmac-sha256"
     verifying = arguments.path if shared else f"{arguments.path}.pub"
     if arguments.json:

@@ -43,6 +43,7 @@ _SIGNERS: Mapping[str, type[Ed25519Signer | EcdsaP256Signer]] = {
 }
 _VERIFYING_KEYS = (Ed25519VerifyingKey, EcdsaP256VerifyingKey)
 ALGORITHMS = (*_SIGNERS, hmac_sha256.ALGORITHM)
+_SHORT_NAMES = {"ecdsa-p256": ecdsa_p256.ALGORITHM}
 
 _Path = str | os.PathLike[str]
 
@@ -167,7 +168,7 @@ def generate_keyfile(
 
     Args:
         path: of the private key's file.
-        algorithm: `ed25519`, `ecdsa-p256-sha256` or `hmac-sha256`.
+        algorithm: `ed25519`, `ecdsa-p256` (or in full `ecdsa-p256-sha256`) or `hmac-sha256`.
         passphrase: text, its UTF-8 bytes, or a function that returns either; None stands for SAFEMODEL_PASSPHRASE or a
             question on the terminal; False writes the key unencrypted. An HMAC key is never encrypted.
 
@@ -186,6 +187,7 @@ def generate_keyfile(
         )
     if algorithm == hmac_sha256.ALGORITHM:
         return _generate_secret(target, passphrase)
+    algorithm = _SHORT_NAMES.get(algorithm, algorithm)
     if algorithm not in _SIGNERS:
         raise KeyMaterialError(f"expected one of {', '.join(ALGORITHMS)}, found algorithm {algorithm!r}")
     return _generate_pair(target, _SIGNERS[algorithm], passphrase)

@@ -316,3 +316,8 @@ def test_object_that_cannot_sign_is_refused(key: object) -> None:
 def test_object_that_cannot_verify_is_refused(key: object) -> None:
     with pytest.raises(KeyMaterialError):
         load_verifying_key(key)
+
+
+def test_the_short_name_that_the_command_takes(tmp_path: Path) -> None:
+    key = generate_keyfile(tmp_path / "release.key", algorithm="ecdsa-p256", passphrase=False)
+    assert key.algorithm == "ecdsa-p256-sha256"
