@@ -6,8 +6,10 @@ safemodel.dump(model, "churn.safemodel", key="release.key")
 model = safemodel.load("churn.safemodel", trust="release.pub")    # verifies, then unpickles
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from safemodel.artifact import dump, inspect, load, verify
-from safemodel.countersigning import sign
 from safemodel.errors import (
     AlgorithmNotAllowedError,
     ConfigurationError,
@@ -32,11 +34,7 @@ from safemodel.errors import (
     UnsupportedVersionError,
     VerificationError,
 )
-from safemodel.extraction import extract
 from safemodel.format.unverified import UnverifiedArtifact
-from safemodel.packing import pack
-from safemodel.payload.verdicts import Finding
-from safemodel.scanning import scan
 from safemodel.signing import (
     Signer,
     VerifyingKey,
@@ -49,6 +47,13 @@ from safemodel.trust.gate import VerifiedArtifact
 from safemodel.trust.names import ANY_NAME
 from safemodel.trust.policy import TrustPolicy
 from safemodel.version import VERSION as __version__
+
+if TYPE_CHECKING:
+    from safemodel.countersigning import sign
+    from safemodel.extraction import extract
+    from safemodel.packing import pack
+    from safemodel.payload.verdicts import Finding
+    from safemodel.scanning import scan
 
 __all__ = [
     "ANY_NAME",
@@ -94,3 +99,22 @@ __all__ = [
     "sign",
     "verify",
 ]
+
+# Imported when they are first asked for (PEP 562), so that `safemodel verify` does not wait for them.
+_LATE = {
+    "Finding": "safemodel.payload.verdicts",
+    "extract": "safemodel.extraction",
+    "pack": "safemodel.packing",
+    "scan": "safemodel.scanning",
+    "sign": "safemodel.countersigning",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LATE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -14,17 +14,17 @@ from safemodel.format.content import Progress
 from safemodel.format.manifest import Manifest, Payload
 from safemodel.format.source import open_source
 from safemodel.format.unverified import UnverifiedArtifact, read_unverified
-from safemodel.format.writer import ArtifactWriter
 from safemodel.payload.allowance import catalogue_with, names_of
 from safemodel.payload.extras import needing_numpy
 from safemodel.payload.ruled import RuledCatalogue
 from safemodel.trust.decision import Catalogue
 from safemodel.trust.gate import VerifiedArtifact, load_source, verify_source
 from safemodel.trust.loader import read_trust
-from safemodel.writing import Claims, PayloadWriter, check_digest_algorithm, write_artifact
 
 if TYPE_CHECKING:
+    from safemodel.format.writer import ArtifactWriter
     from safemodel.payload.compression import Compression
+    from safemodel.writing import PayloadWriter
 
 
 def dump(
@@ -72,6 +72,8 @@ def dump(
         ConfigurationError: no key was given, or an argument is not one of its values.
         OSError: the file cannot be written; what existed before is untouched.
     """
+    from safemodel.writing import Claims, check_digest_algorithm, write_artifact  # late: who verifies writes nothing
+
     claims = Claims.of(filename, name=name, version=version, expires=expires, metrics=metrics, metadata=metadata)
     check_digest_algorithm(digest)
     write_payload = _payload_writer(value, compress, allow, progress)
@@ -176,13 +178,13 @@ def inspect(filename: Filename) -> UnverifiedArtifact:
 
 def _payload_writer(
     value: object, compress: object, allow: Iterable[str] | None, progress: Progress | None
-) -> PayloadWriter:
+) -> "PayloadWriter":
     from safemodel.payload.dumping import dump_payload
 
     compression = _compression(compress)
     catalogue = catalogue_with(allow)
 
-    def write(file: BinaryIO, writer: ArtifactWriter) -> tuple[Payload, bytes]:
+    def write(file: BinaryIO, writer: "ArtifactWriter") -> tuple[Payload, bytes]:
         return dump_payload(value, file, writer.write, catalogue=catalogue, compression=compression, progress=progress)
 
     return write

@@ -6,14 +6,34 @@ Where nobody has imported `logging`, nobody listens, and a command line that ver
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from safemodel.arguments import Filename
 from safemodel.errors import SafemodelError
 from safemodel.trust.explanation import Explanation
 from safemodel.trust.policy import TrustPolicy
+
+
+def _log(warning: str) -> None:
+    import logging
+
+    logging.getLogger("safemodel").warning("%s", warning)
+
+
+_show: ContextVar[Callable[[str], None]] = ContextVar("show", default=_log)
+
+
+@contextmanager
+def warnings_shown_by(show: Callable[[str], None]) -> Iterator[None]:
+    """Hand warnings of decisions that are made in the body to a function, in the place of the logger."""
+    before = _show.set(show)
+    try:
+        yield
+    finally:
+        _show.reset(before)
 
 
 class Decision:
@@ -32,7 +52,7 @@ class Decision:
     def verified(self, found: Explanation) -> None:
         """Record that it was verified, with its warnings."""
         for warning in found.signatures.warnings:
-            self._warn(warning)
+            _show.get()(f"{self._label}: {warning}")
         self._write("verified", **_grounds(found))
 
     def refused(self, error: SafemodelError) -> None:
@@ -40,11 +60,6 @@ class Decision:
         found = getattr(error, "explanation", None)
         grounds = _grounds(found) if isinstance(found, Explanation) else {}
         self._write("refused", code=error.code, **grounds)
-
-    def _warn(self, warning: str) -> None:
-        import logging
-
-        logging.getLogger("safemodel").warning("%s: %s", self._label, warning)
 
     def _write(self, outcome: str, **details: Any) -> None:
         if "logging" not in sys.modules:

@@ -2,14 +2,13 @@
 
 import atexit
 import gc
-import logging
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from safemodel.cli import output
 from safemodel.cli.failure import INTERRUPTED, UNUSABLE, Failure, UsageError
 from safemodel.cli.parser import VERBS, build_parser
+from safemodel.decisions import warnings_shown_by
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
     output.accept_all_characters()
     try:
-        with _warnings_shown():
+        with warnings_shown_by(_show_warning):
             return _run_reporting(given)
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -62,18 +61,6 @@ def _run(given: list[str]) -> int:
     return exit_code
 
 
-@contextmanager
-def _warnings_shown() -> Iterator[None]:
-    """Show the library's warnings as the command shows everything: escaped, on stderr."""
-    handler = _WarningLines(logging.WARNING)
-    logger = logging.getLogger("safemodel")
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-
-
-class _WarningLines(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        output.note(f"safemodel: warning: {record.getMessage()}")
+def _show_warning(text: str) -> None:
+    """Show a warning of the library as the command shows everything: escaped, on stderr."""
+    output.note(f"safemodel: warning: {text}")
