@@ -12,7 +12,6 @@ from safemodel.errors import GlobalNotAllowedError
 from safemodel.format.manifest import GlobalReference
 from safemodel.payload.allowance import advice, reason, spell, unlisted
 from safemodel.payload.catalogue import Catalogue, Pair, Roles, load_catalogue
-from safemodel.trust.fields import naming
 from safemodel.trust.policy import Rule, TrustPolicy
 
 
@@ -61,6 +60,8 @@ class RuledCatalogue:
         """
         widened = self.catalogue
         if rule.allow:
+            from safemodel.trust.fields import naming  # late: most policies add nothing
+
             with naming(f"{path}: rule {rule.number}: allow" if path else "allow"):
                 widened = widened.with_additions(rule.allow)
         narrowed = widened.without(rule.deny) if rule.deny else widened

@@ -17,8 +17,9 @@ from safemodel.format.limits import MODEL_NAME_MAX
 
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyz0123456789"
 _INNER: Final = "._-"
-_WORD: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?")
-_PART: Final = re.compile(rf"\*|[a-z0-9][a-z0-9._-]*\*|{_WORD.pattern}")
+# Compiled when a folder is read: bare keys need neither.
+_WORD: Final = r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?"
+_PART: Final = rf"\*|[a-z0-9][a-z0-9._-]*\*|{_WORD}"
 
 EVERY_NAME: Final = tuple(
     "/".join("*" * parts) for parts in range(1, MODEL_NAME_MAX // 2 + 1)
@@ -31,7 +32,7 @@ def check_pattern(pattern: str) -> str:
     Raises:
         ConfigurationError: a part is neither of a name, nor `*`, nor the beginning of one and `*`.
     """
-    if len(pattern) <= MODEL_NAME_MAX and all(map(_PART.fullmatch, pattern.split("/"))):
+    if len(pattern) <= MODEL_NAME_MAX and all(re.fullmatch(_PART, part) for part in pattern.split("/")):
         return pattern
     raise ConfigurationError(
         f"{pattern[:MODEL_NAME_MAX]!r} is neither a model's name nor a pattern of names",
@@ -130,7 +131,7 @@ def _candidates(start: str, exceptions: Iterable[str]) -> Iterator[str]:
     stems = [each.removesuffix("*") for each in exceptions if each.startswith(start)]
     nodes = {start} | {stem[:size] for stem in stems for size in range(len(start), len(stem) + 1)}
     for node in nodes:
-        if _WORD.fullmatch(node):
+        if re.fullmatch(_WORD, node):
             yield node
         leaving = (letter for letter in _LETTERS + (_INNER if node else "") if node + letter not in nodes)
         if letter := next(leaving, ""):

@@ -255,17 +255,17 @@ def _(store: Store) -> Path:
     return store.artifact("alice", "bob", description=reaching_for("acme.transformers", "Clip"))
 
 
-ROW = re.compile(r"^\| ([^|]+) \| `([a-z-]+)` \| (yes|no) \| ([^|]+) \|$", re.MULTILINE)
+ROW = re.compile(r"^\| ([^|]+) \| `([a-z-]+)` \| (yes|no) \| [^|]+ \|$", re.MULTILINE)
 TABLE = ROW.findall((Path(__file__).parents[2] / "docs" / "trust.md").read_text(encoding="utf-8"))
 
 
 def test_the_table_is_complete() -> None:
-    assert [row for row, _, _, _ in TABLE] == list(CASES)
+    assert [row for row, _, _ in TABLE] == list(CASES)
 
 
-@pytest.mark.parametrize(("row", "code", "names_rule", "step"), TABLE)
+@pytest.mark.parametrize(("row", "code", "names_rule"), TABLE)
 def test_each_refusal_says_where_it_comes_from(
-    row: str, code: str, names_rule: str, step: str, store: Store, canary: list[str]
+    row: str, code: str, names_rule: str, store: Store, canary: list[str]
 ) -> None:
     path = CASES[row](store)
     with pytest.raises(VerificationError) as caught:
@@ -274,12 +274,11 @@ def test_each_refusal_says_where_it_comes_from(
     place = str(store.folder / "trust.toml")
     assert f"({place}, rule " in str(caught.value) if names_rule == "yes" else f"({place})" in str(caught.value)
     assert caught.value.hint
-    assert step
     assert canary == []
-    assert_explained(caught.value, store, row)
+    assert_explained(caught.value, store)
 
 
-def assert_explained(error: VerificationError, store: Store, row: str) -> None:
+def assert_explained(error: VerificationError, store: Store) -> None:
     """The grounds are those of the refusal, and say what became of each signature."""
     found = error.explanation
     assert isinstance(found, Explanation)
