@@ -177,12 +177,11 @@ def _add_signer(document: "TOMLDocument", name: str, fields: dict[str, Any]) -> 
 
 
 def _remove_signer(document: "TOMLDocument", name: str) -> None:
-    from tomlkit.items import Table
-
+    """Take a signer's table away, and leave what stands below it and is about what comes next."""
     signers = _signers(document)
     names = list(signers)
     place = names.index(name)
-    tail = _cut_tail(signers[name], after_blank=True) if isinstance(signers[name], Table) else []
+    tail = _cut_tail(signers[name], after_blank=True)
     del signers[name]
     if place:
         signers[names[place - 1]].value.body.extend(tail)
@@ -209,13 +208,10 @@ def _append(document: "TOMLDocument", name: str, fields: dict[str, Any]) -> None
 
 def _set(table: Any, fields: dict[str, Any]) -> None:
     """Set fields, new ones below the last there is and above comments that follow."""
-    from tomlkit.items import Table
-
-    tail = _cut_tail(table, after_blank=False) if isinstance(table, Table) else []
+    tail = _cut_tail(table, after_blank=False)
     for name, value in fields.items():
         table[name] = value
-    if tail:
-        table.value.body.extend(tail)
+    table.value.body.extend(tail)
 
 
 def _table(fields: dict[str, Any], others: Sequence[Any]) -> Any:
@@ -243,8 +239,10 @@ def _cut_tail(table: Any, *, after_blank: bool) -> list[Any]:
 
     They stand below its last field, and an empty line tells that they are about what comes next.
     """
-    from tomlkit.items import Whitespace
+    from tomlkit.items import InlineTable, Whitespace
 
+    if isinstance(table, InlineTable):
+        return []
     body = table.value.body
     start = len(body)
     while start and body[start - 1][0] is None:

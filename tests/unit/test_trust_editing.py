@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safemodel.errors import ConfigurationError
@@ -225,6 +225,7 @@ def policies(draw: st.DrawFn) -> str:
     return "\n".join(part for line, more in zip(lines, between, strict=True) for part in (line, *more)) + "\n"
 
 
+@settings(deadline=None)
 @given(policies(), st.sampled_from(["signer", "field", "rule", "revoke", "allow"]))
 def test_an_addition_leaves_the_rest_as_it_was(text: str, what: str) -> None:
     name = next(iter(tomllib.loads(text)["signers"]))
@@ -244,6 +245,7 @@ def test_an_addition_leaves_the_rest_as_it_was(text: str, what: str) -> None:
             assert one.items() <= other.items()
 
 
+@settings(deadline=None)
 @given(policies())
 def test_taking_a_signer_away_leaves_the_others_as_they_were(text: str) -> None:
     before = tomllib.loads(text)
@@ -255,6 +257,7 @@ def test_taking_a_signer_away_leaves_the_others_as_they_were(text: str) -> None:
     assert value == before | {"version": 4}
 
 
+@settings(deadline=None)
 @given(policies(), st.integers(0, 2))
 def test_taking_a_signer_away_keeps_what_is_said_of_others(text: str, which: int) -> None:
     names = list(tomllib.loads(text)["signers"])

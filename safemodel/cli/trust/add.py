@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Final
 
 from safemodel.cli.failure import UsageError
 from safemodel.cli.options import completing_files
-from safemodel.cli.trust.shared import a_date, add_folder, add_models, file_in_folder, report
+from safemodel.cli.trust.options import a_date, add_folder, add_models, file_in_folder
+from safemodel.cli.trust.outcome import report
 from safemodel.trust.editing import Change, add_rule, set_signer
 from safemodel.trust.folder import edit_folder, read_public_key
 from safemodel.trust.policy import ENVIRONMENT_REFERENCE, FILE_REFERENCE

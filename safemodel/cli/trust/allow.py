@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Final
 
 import safemodel
 from safemodel.arguments import now
-from safemodel.cli import output
 from safemodel.cli.options import completing_files
-from safemodel.cli.trust.shared import add_folder, report
+from safemodel.cli.trust.options import add_folder
+from safemodel.cli.trust.outcome import report
 from safemodel.errors import ConfigurationError
 from safemodel.format.manifest import GlobalReference
 from safemodel.payload.ruled import additions
@@ -51,14 +51,10 @@ def run(arguments: argparse.Namespace) -> int:
     policy = read_folder(arguments.folder)
     references = _signed_globals(arguments.file, policy, arguments.rule)
     names = additions(policy, policy.rules[arguments.rule - 1], references)
-    if names:
-        policy = edit_folder(arguments.folder, {}, allow(arguments.rule, names))
-        return report(arguments, policy, f"rule {arguments.rule} allows more", allow=names)
-    if arguments.json:
-        output.document({"policy": policy.to_value(), "written": [], "deleted": [], "allow": []})
-    else:
-        output.result(f"{arguments.file}: needs nothing more, so nothing was changed")
-    return 0
+    if not names:
+        return report(arguments, policy, f"{arguments.file} needs nothing more, so nothing was changed", changed=False)
+    policy = edit_folder(arguments.folder, {}, allow(arguments.rule, names))
+    return report(arguments, policy, f"rule {arguments.rule} allows more", allow=names)
 
 
 def _signed_globals(file: str, policy: TrustPolicy, number: int) -> tuple[GlobalReference, ...]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from safemodel.arguments import now
 from safemodel.cli import output
 from safemodel.cli.failure import NOT_TRUSTED
-from safemodel.cli.trust.shared import add_folder
+from safemodel.cli.trust.options import add_folder
 from safemodel.payload.ruled import RuledCatalogue
 from safemodel.trust.folder import key_files
 from safemodel.trust.lint import Finding, lint

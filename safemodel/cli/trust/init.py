@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 from safemodel.cli import output
 from safemodel.cli.failure import UsageError
 from safemodel.cli.options import completing_files
-from safemodel.cli.trust.shared import add_folder, add_models, file_in_folder, report
+from safemodel.cli.trust.options import add_folder, add_models, file_in_folder
+from safemodel.cli.trust.outcome import report
 from safemodel.signing.keyfile import PUBLIC_SUFFIX
 from safemodel.trust.editing import Change, add_rule, set_signer
 from safemodel.trust.folder import make_folder, read_public_key

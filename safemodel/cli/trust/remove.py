@@ -5,7 +5,8 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from safemodel.cli.options import completing_files
-from safemodel.cli.trust.shared import add_folder, report
+from safemodel.cli.trust.options import add_folder
+from safemodel.cli.trust.outcome import report
 from safemodel.trust.editing import remove_key, remove_signer
 from safemodel.trust.folder import delete_unused, edit_folder, is_elsewhere, read_for_editing
 

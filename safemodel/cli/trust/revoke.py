@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from safemodel.cli.options import completing_files
-from safemodel.cli.trust.shared import a_date, add_folder, report
+from safemodel.cli.trust.options import a_date, add_folder
+from safemodel.cli.trust.outcome import report
 from safemodel.signing import load_verifying_key
 from safemodel.trust.editing import revoke
 from safemodel.trust.folder import edit_folder

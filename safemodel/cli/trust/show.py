@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from safemodel.cli import output
-from safemodel.cli.trust.shared import add_folder
+from safemodel.cli.trust.options import add_folder
 from safemodel.trust.folder import is_absent_secret, read_for_editing
 from safemodel.trust.policy import Rule, TrustedSigner, TrustPolicy
 

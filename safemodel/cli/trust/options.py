@@ -1,16 +1,12 @@
-"""What the verbs of `safemodel trust` have in common: their first argument, dates, and what they say when done."""
+"""Arguments that the verbs of `safemodel trust` share."""
 
-import argparse
 import os
-from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any, Final
 
-from safemodel.cli import output
 from safemodel.cli.failure import UsageError
 from safemodel.cli.options import add_json
 from safemodel.signing.keyfile import PUBLIC_SUFFIX
-from safemodel.trust.policy import TrustPolicy
 
 _COMPLETE_FOLDERS: Final = {"bash": "_shtab_compgen_dirs", "zsh": "_files -/", "tcsh": "d"}  # shtab.DIRECTORY
 
@@ -45,26 +41,3 @@ def file_in_folder(path: str) -> str:
     """Return the name that a key's file gets in the folder: that of the file, `release.pub` for `release.key.pub`."""
     stem = os.path.basename(path).removesuffix(PUBLIC_SUFFIX).removesuffix(".key")
     return f"{stem}{PUBLIC_SUFFIX}"
-
-
-def report(
-    arguments: argparse.Namespace,
-    policy: TrustPolicy,
-    did: str,
-    *,
-    keys: Mapping[str, bytes] | None = None,
-    deleted: Iterable[str] = (),
-    allow: Iterable[str] = (),
-) -> int:
-    """Say what was done, and return the exit code."""
-    written = [policy.path, *(os.path.join(policy.folder, name) for name in keys or ())]
-    if arguments.json:
-        output.document(
-            {"policy": policy.to_value(), "written": written, "deleted": list(deleted), "allow": list(allow)}
-        )
-        return 0
-    rows = [*(("written", path) for path in written), *(("deleted", path) for path in deleted)]
-    output.result(
-        f"{did}; the policy has version {policy.version} now", *output.table(rows + [("allow", each) for each in allow])
-    )
-    return 0
