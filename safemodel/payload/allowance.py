@@ -5,14 +5,16 @@ the model that the walk found; the gate asks again, of the signed list.
 """
 
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from safemodel.errors import GlobalNotAllowedError
 from safemodel.format.manifest import GlobalReference
 from safemodel.payload.catalogue import Catalogue, Pair, load_catalogue, reason_against
-from safemodel.payload.findings import GlobalUse
 
-Use = GlobalUse | GlobalReference  # as a walk or a manifest has it
+if TYPE_CHECKING:
+    from safemodel.payload.findings import GlobalUse
+
+    Use = GlobalUse | GlobalReference  # as a walk or a manifest has it
 
 _SHOWN_MAX: Final = 10  # globals in a message; a hostile payload names thousands
 
@@ -31,13 +33,17 @@ def names_of(allow: Iterable[str] | None) -> tuple[str, ...]:
     return (allow,) if isinstance(allow, str) else tuple(allow or ())
 
 
-def unlisted(uses: Iterable[Use], catalogue: Catalogue) -> tuple[GlobalUse, ...]:
+def unlisted(uses: "Iterable[Use]", catalogue: Catalogue) -> "tuple[GlobalUse, ...]":
     """Return the globals that the catalogue lacks, each with only those of its roles that it lacks."""
-    lacking = ((use, _roles_lacking(use, catalogue)) for use in uses)
-    return tuple(GlobalUse(use.module, use.name, roles, getattr(use, "paths", ())) for use, roles in lacking if roles)
+    lacking = [(use, roles) for use in uses if (roles := _roles_lacking(use, catalogue))]
+    if not lacking:
+        return ()
+    from safemodel.payload.findings import GlobalUse  # late: most artifacts lack nothing
+
+    return tuple(GlobalUse(use.module, use.name, roles, getattr(use, "paths", ())) for use, roles in lacking)
 
 
-def refuse_unlisted(uses: Iterable[Use], catalogue: Catalogue) -> None:
+def refuse_unlisted(uses: "Iterable[Use]", catalogue: Catalogue) -> None:
     """Refuse a payload that reaches for what the catalogue lacks.
 
     Raises:
@@ -48,18 +54,18 @@ def refuse_unlisted(uses: Iterable[Use], catalogue: Catalogue) -> None:
         raise GlobalNotAllowedError(reason(lacking), hint=advice(lacking, catalogue))
 
 
-def reason(lacking: Iterable[GlobalUse]) -> str:
+def reason(lacking: "Iterable[GlobalUse]") -> str:
     """Say what is not allowed, and where it is."""
     return f"the model reaches for what the catalogue does not list: {_some(map(describe, lacking))}"
 
 
-def describe(use: GlobalUse) -> str:
+def describe(use: "GlobalUse") -> str:
     """Return a global in one line: name, roles, places."""
     places = ", ".join(path or "the model itself" for path in use.paths)
     return f"{spell(use)} ({', '.join(use.roles)})" + (f" at {places}" if places else "")
 
 
-def advice(lacking: Iterable[GlobalUse], catalogue: Catalogue, rule: int | None = None) -> str:
+def advice(lacking: "Iterable[GlobalUse]", catalogue: Catalogue, rule: int | None = None) -> str:
     """Say what would allow it, or why nothing does, and which libraries the catalogue knows.
 
     Args:
@@ -75,7 +81,7 @@ def advice(lacking: Iterable[GlobalUse], catalogue: Catalogue, rule: int | None 
     return "; ".join([*_refusals(pairs, catalogue), *remedy, *_known_roles(known, catalogue), scope])
 
 
-def spell(use: Use) -> str:
+def spell(use: "Use") -> str:
     """Return a global's full name, as `allow` takes it."""
     return f"{use.module}.{use.name}"
 
@@ -111,7 +117,7 @@ def _known_roles(pairs: list[Pair], catalogue: Catalogue) -> list[str]:
     return [f"models use {_some(roles)}"]
 
 
-def _roles_lacking(use: Use, catalogue: Catalogue) -> tuple[str, ...]:
+def _roles_lacking(use: "Use", catalogue: Catalogue) -> tuple[str, ...]:
     if catalogue.allows(use.module, use.name, use.roles):
         return ()
     return tuple(role for role in use.roles if not catalogue.allows(use.module, use.name, (role,))) or use.roles

@@ -438,6 +438,14 @@ def test_what_is_never_allowed_makes_the_policy_no_good(store: Store) -> None:
         safemodel.verify(path, trust=store.folder, name=PRODUCTION)
 
 
+@pytest.mark.parametrize(("module", "name"), [("os", "system"), ("acme.transformers", "Clip")])
+def test_a_rule_is_advised_to_allow_only_what_can_be_allowed(module: str, name: str, store: Store) -> None:
+    path = store.artifact("alice", "bob", description=reaching_for(module, name))
+    with pytest.raises(safemodel.GlobalNotAllowedError) as refused:
+        safemodel.verify(path, trust=store.folder, name=PRODUCTION)
+    assert ("safemodel trust allow" in refused.value.hint) == (module != "os")
+
+
 def test_nobody_widens_a_folder_from_outside(store: Store, tmp_path: Path) -> None:
     path = store.artifact("alice", "bob")
     policy = read_folder(store.folder)
