@@ -5,9 +5,10 @@ Rules kept here:
 * One audit hook (PEP 578) for the process, installed when it is first needed. It denies whatever is not listed, and
   only in a thread that loads: others pay one look at an empty dict. Python 3.11 has no event for starting a thread.
 * A refusal stands even if the code that met it swallows the exception: leaving the guard raises it again.
-* What happens in a loading thread without being the payload's doing is let alone: signal handlers are recognised by
-  their code. Finalizers of other garbage do not run, since automatic collection is off meanwhile. Warnings, and reports
-  of what finalizers raise, are kept back and shown when the guard is gone, because showing one opens a file.
+* What happens in a loading thread without being the payload's doing is let alone: the code of signal handlers, if it
+  interrupted the load and was set before it. Finalizers of other garbage do not run, since automatic collection is off
+  meanwhile. Warnings, and reports of what finalizers raise, are kept back and shown when the guard is gone, because
+  showing one opens a file.
 * Guards nest, and end with what was there before.
 """
 
@@ -16,6 +17,7 @@ import signal
 import sys
 import threading
 import warnings
+from _signal import getsignal  # type: ignore[import-not-found]  # the public one makes enum members: 100 times slower
 from _thread import get_ident
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +31,7 @@ _PERMITTED: Final = frozenset(("builtins.id", "sys._getframe", "object.__getattr
 
 _ShownWarning = tuple[Warning | str, type[Warning], str, int, TextIO | None, str | None]
 
-_lock: Final = threading.Lock()
+_lock: Final = threading.RLock()  # a signal handler may load while its thread holds it
 _guards: dict[int, "Guard"] = {}  # by the thread that loads
 _installed = False
 
@@ -48,10 +50,14 @@ class Guard:
         self._permitted = _PERMITTED
         self._warnings: list[_ShownWarning] = []
         self._unraisable: list[Any] = []
+        self._entered_by: FrameType | None = None
+        self._handlers: tuple[Any, ...] = ()
 
     def __enter__(self) -> "Guard":
         _install()
         _hold.enter()
+        self._entered_by = sys._getframe(1)
+        self._handlers = _signal_handlers()
         self._outer = _guards.get(get_ident())
         _guards[get_ident()] = self
         return self
@@ -63,6 +69,7 @@ class Guard:
             del _guards[get_ident()]
         else:
             _guards[get_ident()] = self._outer
+        self._entered_by = None
         _hold.leave()
         try:
             for shown in self._warnings:
@@ -106,7 +113,7 @@ class Guard:
         """
         if event in self._permitted or self._lifted or (event == "import" and arguments[0] in sys.modules):
             return
-        if _in_signal_handler(sys._getframe(1)):
+        if self._in_signal_handler(sys._getframe(1)):
             return
         what = f"the import of {arguments[0]}" if event == "import" else f"the event {event}"
         refusal = PayloadError(
@@ -115,6 +122,15 @@ class Guard:
         )
         self._refusal = self._refusal or refusal
         raise refusal
+
+    def _in_signal_handler(self, frame: FrameType | None) -> bool:
+        """Tell whether a frame, or one that it returns to inside the guard, runs what was set as a signal handler."""
+        codes = {_code_of(handler) for handler in self._handlers}
+        while frame is not None and frame is not self._entered_by:
+            if frame.f_code in codes:
+                return True
+            frame = frame.f_back
+        return False
 
 
 class _Lifted:
@@ -137,9 +153,12 @@ class _Hold:
         self._show = warnings.showwarning
         self._report = sys.unraisablehook
 
+    # The count is raised first and lowered last, so that a signal handler that loads in between changes nothing.
+
     def enter(self) -> None:
         with _lock:
-            if self._loads == 0:
+            self._loads += 1
+            if self._loads == 1:
                 self._collected = gc.isenabled()
                 gc.disable()
             if warnings.showwarning is not _show_later:
@@ -148,19 +167,17 @@ class _Hold:
             if sys.unraisablehook is not _report_later:
                 self._report = sys.unraisablehook
                 sys.unraisablehook = _report_later
-            self._loads += 1
 
     def leave(self) -> None:
         with _lock:
+            if self._loads == 1:
+                if self._collected:
+                    gc.enable()
+                if warnings.showwarning is _show_later:
+                    warnings.showwarning = self._show
+                if sys.unraisablehook is _report_later:
+                    sys.unraisablehook = self._report
             self._loads -= 1
-            if self._loads:
-                return
-            if self._collected:
-                gc.enable()
-            if warnings.showwarning is _show_later:
-                warnings.showwarning = self._show
-            if sys.unraisablehook is _report_later:
-                sys.unraisablehook = self._report
 
     def show(self, *shown: Any) -> None:
         """Show a warning of another thread as it would be shown without us."""
@@ -212,18 +229,15 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
             guard.judge(event, arguments)
 
 
+def _signal_handlers() -> tuple[Any, ...]:
+    """What may interrupt this thread: signals are handled in the main thread alone."""
+    if get_ident() != threading.main_thread().ident:
+        return ()
+    return tuple(filter(callable, map(getsignal, range(1, signal.NSIG))))
+
+
 def _code_of(handler: Any) -> CodeType | None:
     """What runs when a function, a method, a partial or a callable object is called; None if that is not Python."""
     function = getattr(handler, "func", handler)
     code: CodeType | None = getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
     return code
-
-
-def _in_signal_handler(frame: FrameType | None) -> bool:
-    """Tell whether a frame, or one that it returns to, runs a function that is set as a signal handler."""
-    codes = {_code_of(handler) for handler in map(signal.getsignal, signal.valid_signals()) if callable(handler)}
-    while frame is not None:
-        if frame.f_code in codes:
-            return True
-        frame = frame.f_back
-    return False

@@ -49,6 +49,15 @@ if sys.version_info >= (3, 12):  # earlier ones have no event for it
     EFFECTS["thread"] = lambda: threading.Thread(target=print).start()
 
 
+@pytest.fixture
+def usr1() -> Iterator[None]:
+    if not hasattr(signal, "SIGUSR1"):
+        pytest.skip("Windows has no such signal")
+    previous = signal.getsignal(signal.SIGUSR1)
+    yield
+    signal.signal(signal.SIGUSR1, previous)
+
+
 def swallow(*names: str) -> None:
     with Guard():
         for name in names:
@@ -152,11 +161,84 @@ def test_a_handler_is_found_by_its_code(usr1: None) -> None:
         guard.judge("open", ())
         handled.append(number)
 
-    guard = Guard()
     handled: list[int] = []
     signal.signal(signal.SIGUSR1, handle)
-    signal.raise_signal(signal.SIGUSR1)
+    with Guard() as guard:
+        signal.raise_signal(signal.SIGUSR1)
     assert handled == [signal.SIGUSR1]
+
+
+def test_a_handler_that_was_set_inside_is_no_excuse(usr1: None) -> None:
+    def handle(number: int, frame: object) -> None:
+        os.system("true")
+
+    def set_and_raise() -> None:
+        with Guard():
+            signal.signal(signal.SIGUSR1, handle)
+            signal.raise_signal(signal.SIGUSR1)
+
+    with pytest.raises(PayloadError):
+        set_and_raise()
+
+
+def test_other_threads_have_no_handlers(usr1: None) -> None:
+    refused: list[PayloadError] = []
+
+    def handle(*arguments: object) -> None:
+        os.system("true")
+
+    def run() -> None:
+        try:
+            with Guard():
+                handle()
+        except PayloadError as error:
+            refused.append(error)
+
+    signal.signal(signal.SIGUSR1, handle)
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert len(refused) == 1
+
+
+def test_a_guard_stands_in_what_a_handler_loads(usr1: None) -> None:
+    """A service that loads its model again when it gets a signal."""
+    refused: list[PayloadError] = []
+
+    def handle(number: int, frame: object) -> None:
+        try:
+            with Guard():
+                os.system("true")
+        except PayloadError as error:
+            refused.append(error)
+
+    signal.signal(signal.SIGUSR1, handle)
+    signal.raise_signal(signal.SIGUSR1)
+    with Guard():
+        signal.raise_signal(signal.SIGUSR1)
+    assert len(refused) == 2
+
+
+@pytest.mark.parametrize("name", ["isenabled", "disable", "enable"])
+def test_a_handler_may_load_while_the_guard_is_put_up_or_taken_down(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = getattr(gc, name)
+    entered: list[str] = []
+
+    def interrupted() -> object:
+        if not entered:
+            entered.append(name)
+            with Guard():
+                pass
+        return real()
+
+    show = warnings.showwarning
+    monkeypatch.setattr(gc, name, interrupted)
+    with Guard():
+        pass
+    monkeypatch.undo()
+    assert entered
+    assert gc.isenabled()
+    assert warnings.showwarning is show
 
 
 def test_guards_nest() -> None:
@@ -397,14 +479,6 @@ class Handlers:
     __call__ = method
 
 
-@pytest.fixture
-def usr1() -> Iterator[None]:
-    previous = signal.getsignal(signal.SIGUSR1)
-    yield
-    signal.signal(signal.SIGUSR1, previous)
-
-
-@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="Windows has no such signal")
 @pytest.mark.parametrize("kind", ["function", "method", "partial", "object"])
 def test_signal_handlers_are_left_alone(tmp_path: Path, kind: str, usr1: None) -> None:
     path = tmp_path / "file"
@@ -434,7 +508,6 @@ def signal_myself() -> None:
         pass
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="Windows has no such signal")
 def test_a_load_inside_of_a_signal_handler(usr1: None) -> None:
     data = pickle.dumps([1, 2])
     loaded: list[object] = []
@@ -471,6 +544,18 @@ class Warns:
     def __setstate__(self, state):
         import warnings
         warnings.warn("of a class", stacklevel=1)
+
+class Handles:
+    def __setstate__(self, state):
+        import signal
+        self.previous = signal.signal(signal.SIGUSR1, lambda number, frame: open(state["path"], "w").close())
+        signal.raise_signal(signal.SIGUSR1)
+
+class Loads:
+    def __setstate__(self, state):
+        self.inner = load(state["payload"])
+        if "path" in state:
+            open(state["path"], "w").close()
 """
 
 
@@ -483,7 +568,10 @@ def classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def load(value: object) -> Any:
-    data = pickle.dumps(value)
+    return load_pickle(pickle.dumps(value))
+
+
+def load_pickle(data: bytes) -> Any:
     signed = {(use.module, use.name): frozenset(use.roles) for use in walk(data).globals}
     return load_restricted(memoryview(bytearray(data)), (), signed, Counts(0, 0, 0, 0))
 
@@ -508,3 +596,36 @@ def test_a_class_that_writes(classes: Any, tmp_path: Path) -> None:
 def test_a_class_that_warns(classes: Any) -> None:
     with pytest.warns(UserWarning, match="of a class"):
         load(with_state(classes.Warns))
+
+
+def test_a_class_that_sets_a_signal_handler(classes: Any, tmp_path: Path, usr1: None) -> None:
+    with pytest.raises(PayloadError):
+        load(with_state(classes.Handles, path=str(tmp_path / "file")))
+    assert not (tmp_path / "file").exists()
+
+
+@pytest.fixture
+def nesting(classes: Any) -> Any:
+    classes.load = lambda data: load_pickle(data)
+    return classes
+
+
+def test_a_class_that_loads(nesting: Any) -> None:
+    data = pickle.dumps(with_state(nesting.Warns))
+    with pytest.warns(UserWarning, match="of a class"):
+        outer = load(with_state(nesting.Loads, payload=data))
+    assert type(outer.inner) is nesting.Warns
+    assert gc.isenabled()
+
+
+def test_the_guard_stands_after_a_class_has_loaded(nesting: Any, tmp_path: Path) -> None:
+    with pytest.raises(PayloadError):
+        load(with_state(nesting.Loads, payload=pickle.dumps([1]), path=str(tmp_path / "file")))
+    assert not (tmp_path / "file").exists()
+
+
+def test_a_class_that_loads_what_is_refused(nesting: Any, tmp_path: Path) -> None:
+    data = pickle.dumps(with_state(nesting.Writes, path=str(tmp_path / "file")))
+    with pytest.raises(PayloadError):
+        load(with_state(nesting.Loads, payload=data))
+    assert not (tmp_path / "file").exists()
