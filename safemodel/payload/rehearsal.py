@@ -77,7 +77,7 @@ class Plan:
     Attributes:
         streams: the lexed streams: the payload itself, and those of arrays of objects by the array's number.
         uses: the globals that the payload names, with their effective roles.
-        arrays: views of the private buffer by number; None for an array of objects.
+        arrays: views of the buffer by number, as they were written; None for an array of objects.
         dtypes: in the order in which the payload makes them.
     """
 
@@ -207,7 +207,7 @@ class Rehearsal:
     # Arrays.
 
     def array(self, wrapper: object, state: object, number: int) -> object:
-        """Stand for an array wrapper's BUILD; the real array is made here and kept for the load."""
+        """Stand for an array wrapper's BUILD; the view is made here and kept for the load."""
         arrays = self.plan.arrays
         if type(wrapper) is not Wrapper or wrapper.used:
             raise PayloadError(f"array {number} of the index does not follow an array wrapper")
@@ -227,9 +227,6 @@ class Rehearsal:
         if not size or real.subdtype is not None or count_items(shape) * size != region.size:
             raise LimitExceededError(f"array {number} has another size than the index says")
         array: Array = np.ndarray(shape, real, self._data, region.start, None, order)
-        if dtype.foreign:
-            array = array.byteswap().view(real.newbyteorder("="))
-        array = array if array.flags.aligned else array.copy(order)
         arrays.append(array.view(_MATRIX) if kind == MATRIX else array)
         return _ARRAY
 

@@ -167,10 +167,11 @@ class _Load:
     def array(self, number: int) -> Any:
         """Hand out an array."""
         array = self.plan.arrays[number]
-        if array is not None:
-            return array
-        value = self.run_stream(number)
-        return value.byteswap().view(value.dtype.newbyteorder("=")) if is_foreign(value.dtype) else value
+        if array is None:
+            array = self.run_stream(number)
+        if is_foreign(array.dtype):  # in place: nothing else looks at these bytes
+            array = array.byteswap(inplace=True).view(array.dtype.newbyteorder("="))
+        return array if array.flags.aligned else array.copy("K")
 
 
 def _setter_for(cls: type) -> Callable[[Any, Any], None]:

@@ -274,12 +274,6 @@ def test_a_wrapper_is_used_once() -> None:
         Rehearsal(data, (first, Region(cut, cut + 2, 16, RAW)), dict.fromkeys(pairs, EVERY_ROLE), None).run()
 
 
-def test_an_array_that_is_not_aligned_is_copied() -> None:
-    array = one_array(padding=b"", numpy_array_alignment_bytes=None)
-    assert array is not None
-    assert array.flags.aligned
-
-
 def array_of_objects(inner: bytes) -> tuple[memoryview, Any, Any]:
     buffer = io.BytesIO()
     joblib.dump(np.array(["a"], dtype=object), buffer)

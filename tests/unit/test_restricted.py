@@ -161,6 +161,44 @@ def test_arrays_are_as_joblib_loads_them(name: str, protocol: int) -> None:
         assert difference(mine, theirs) is None
 
 
+@pytest.mark.parametrize("name", ["a long one", "foreign", "foreign structure", "matrix of Fortran"])
+def test_arrays_are_views_of_the_payload(name: str) -> None:
+    """Also where bytes have to be swapped: a copy would double what a load takes."""
+    data = dump(ARRAYS[name])
+    found, memory = walk(data), memoryview(bytearray(data))
+    signed = {(use.module, use.name): frozenset(use.roles) for use in found.globals}
+    array = load_restricted(memory, found.regions, signed, found.counts)
+    assert np.shares_memory(array, np.frombuffer(memory, np.uint8))
+
+
+def test_an_array_that_is_not_aligned_is_copied() -> None:
+    """joblib before 1.2 wrote no padding, and reads such an array into memory of its own."""
+    values = np.arange(6, dtype=">f8").reshape(2, 3, order="F")
+    aligned = []
+    for shift in range(8):
+        data = without_padding(dump(["x" * shift, values]))
+        aligned.append(walk(data).regions[0].start % 8 == 0)
+        _, array = load(data)
+        assert array.tolist() == values.tolist()
+        assert array.flags.aligned
+        assert array.flags.f_contiguous
+    assert sorted(aligned) == [False] * 7 + [True]
+
+
+def without_padding(data: bytes) -> bytes:
+    """Take out the alignment of the only array, and the FRAMEs, whose sizes change."""
+    (region,) = walk(data).regions
+    asked = b"\x8c\x1bnumpy_array_alignment_bytes\x94K\x10"
+    head, tail = data[: region.cut], data[region.start :]
+    assert asked in head
+    head, tail = head.replace(asked, asked[:-2] + b"N"), tail[: region.size] + without_frame(tail[region.size :])
+    return head[:2] + without_frame(head[2:]) + tail
+
+
+def without_frame(opcodes: bytes) -> bytes:
+    return opcodes[9:] if opcodes[:1] == b"\x95" else opcodes
+
+
 @pytest.mark.parametrize("name", VALUES)
 @pytest.mark.parametrize("protocol", range(6))
 def test_values_are_as_joblib_loads_them(name: str, protocol: int) -> None:
