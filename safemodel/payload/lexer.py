@@ -68,8 +68,9 @@ _BLOCK = re.compile(rb"(?s:(?:" + _PAIR + rb"){64}+)")
 _NUMBERS: Final = _NUMBER + rb"(?:\x85|" + _NUMBER + rb"(?:\x86|" + _NUMBER + rb"\x87?+)?+)?+"
 _CALL: Final = rb"[t\x85\x86\x87]" + _MEMO + rb"?+R"
 
+# No zeros in front: C's unpickler reads I010 as 8, Python's refuses it.
 _TEXT_LINES: Final = (
-    rb"I(?:-?[0-9]{1,18}|00|01)\n|L-?[0-9]{1,18}L?\n|F[-+.0-9einfa]{1,32}\n|V[^\n]*+\n"
+    rb"I(?:-?(?:0|[1-9][0-9]{0,17})|00|01)\n|L-?(?:0|[1-9][0-9]{0,17})L?\n|F[-+.0-9einfa]{1,32}\n|V[^\n]*+\n"
     rb"|c[^\n]{1,255}\n[^\n]{1,255}\n|g[0-9]{1,9}\n|p[0-9]{1,4}\n"
 )
 
@@ -277,7 +278,7 @@ class _Lexer:
     def _wide_text(self, position: int, end: int) -> int:
         line = _WIDE_TEXT.match(self._data, position, end)
         if line is None:
-            raise LimitExceededError(f"an integer has more than {INTEGER_TEXT_MAX} digits, or is none")
+            raise LimitExceededError(f"an integer has more than {INTEGER_TEXT_MAX} digits, or is not in decimal")
         return self._count_wide(line.end(), end)
 
     def _count_wide(self, after: int, end: int) -> int:
@@ -307,7 +308,7 @@ def _refuse(lexer: _Lexer, position: int, end: int) -> int:
     )
 
 
-_WIDE_TEXT = re.compile(rb"[IL]-?[0-9]{19,%d}L?\n" % INTEGER_TEXT_MAX)
+_WIDE_TEXT = re.compile(rb"[IL]-?[1-9][0-9]{18,%d}L?\n" % INTEGER_TEXT_MAX)
 _PUT = re.compile(rb"p([0-9]{1,9})\n")
 _HEAD: Final = struct.Struct("<BQ")
 

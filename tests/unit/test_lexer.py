@@ -120,9 +120,14 @@ def test_lengths_that_do_not_fit(code: bytes) -> None:
         b"L" + b"9" * 3000 + b"L\n",
         b"I" + b"9" * 30,
         b"Lx\n",
+        b"I010\n",
+        b"I-010\n",
+        b"I0x10\n",
+        b"L010L\n",
+        b"I" + b"0" * 30 + b"10\n",
     ],
 )
-def test_integers_that_are_too_long(opcodes: bytes) -> None:
+def test_integers_that_are_too_long_or_not_in_decimal(opcodes: bytes) -> None:
     with pytest.raises(LimitExceededError):
         lexed(stream(opcodes))
 
