@@ -1,6 +1,7 @@
 """Fuzz targets of the payload room: walk, lexer, rehearsal and loader, each with the index that an attacker would sign.
 
-The seeds are small real payloads of every protocol and compressor, and the attack files; mutations know opcodes.
+The seeds are small real payloads of every protocol and compressor, streams of a grammar, and the attack files;
+mutations know opcodes.
 """
 
 import io
@@ -17,6 +18,7 @@ from typing import Final
 import joblib
 import numpy as np
 from attacks.inert import Truth, follow
+from fuzz.generate import generated
 from fuzz.mutate import mutated
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import OneHotEncoder
@@ -88,7 +90,8 @@ def _index(stream: bytes, truth: Truth) -> list[Region]:
 
 @cache
 def seeds() -> tuple[bytes, ...]:
-    return (*6 * benign(), *attacks())  # most mutations of an attack are refused at its first opcodes
+    made = (generated(random.Random(number)) for number in range(100))
+    return (*6 * benign(), *made, *attacks())  # most mutations of an attack are refused at its first opcodes
 
 
 @cache
