@@ -20,7 +20,7 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final, cast
+from typing import Final, NoReturn, cast
 
 from safemodel.errors import LimitExceededError, PayloadError
 from safemodel.format.limits import INTEGER_BYTES_MAX, INTEGER_TEXT_MAX, MIB
@@ -71,7 +71,7 @@ _CALL: Final = rb"[t\x85\x86\x87]" + _MEMO + rb"?+R"
 # No zeros in front: C's unpickler reads I010 as 8, Python's refuses it.
 _TEXT_LINES: Final = (
     rb"I(?:-?(?:0|[1-9][0-9]{0,17})|00|01)\n|L-?(?:0|[1-9][0-9]{0,17})L?\n|F[-+.0-9einfa]{1,32}\n|V[^\n]*+\n"
-    rb"|c[^\n]{1,255}\n[^\n]{1,255}\n|g[0-9]{1,9}\n|p[0-9]{1,4}\n"
+    rb"|c[^\n]{1,255}\n[^\n]{1,255}\n|g(?:0|[1-9][0-9]{0,8})\n|p(?:0|[1-9][0-9]{0,3})\n"
 )
 
 
@@ -288,10 +288,17 @@ class _Lexer:
         return after
 
     def _put(self, position: int, end: int) -> int:
-        """A slot that is higher than the run allows; C's unpickler allocates the table up to it."""
-        text = _PUT.match(self._data, position, end)
-        slot = int(text[1]) if text is not None else int.from_bytes(self._data[position + 1 : position + 5], "little")
-        after = position + 5 if text is None else text.end()
+        """A slot that is higher than the run allows."""
+        return self._check_slot(int.from_bytes(self._data[position + 1 : position + 5], "little"), position + 5, end)
+
+    def _put_text(self, position: int, end: int) -> int:
+        line = _PUT.match(self._data, position, end)
+        if line is None:
+            _refuse(self, position, end)
+        return self._check_slot(int(line[1]), line.end(), end)
+
+    def _check_slot(self, slot: int, after: int, end: int) -> int:
+        """Bound a slot; C's unpickler allocates the table up to it."""
         if slot >= self._slots or after > end:
             raise LimitExceededError(f"memo slot {slot} is used in a stream of {self._slots} bytes")
         return after
@@ -302,14 +309,14 @@ def _third_byte(size: int) -> int:
     return 0 if size < MIB else 0x0F if size < 16 * MIB else 0xFF
 
 
-def _refuse(lexer: _Lexer, position: int, end: int) -> int:
+def _refuse(lexer: _Lexer, position: int, end: int) -> NoReturn:
     raise PayloadError(
         f"opcode {lexer._data[position]:#04x} at byte {position} is cut off, out of place, or not allowed"
     )
 
 
 _WIDE_TEXT = re.compile(rb"[IL]-?[1-9][0-9]{18,%d}L?\n" % INTEGER_TEXT_MAX)
-_PUT = re.compile(rb"p([0-9]{1,9})\n")
+_PUT = re.compile(rb"p([1-9][0-9]{0,8})\n")
 _HEAD: Final = struct.Struct("<BQ")
 
 _FOUR: Final = struct.Struct("<I")
@@ -330,5 +337,6 @@ _STOPS: Final[dict[int, Callable[[_Lexer, int, int], int]]] = {
     **dict.fromkeys(_LENGTHS, _Lexer._sized),
     **dict.fromkeys(b"\x8a\x8b", _Lexer._wide_integer),
     **dict.fromkeys(b"IL", _Lexer._wide_text),
-    **dict.fromkeys(b"pr", _Lexer._put),
+    0x70: _Lexer._put_text,
+    0x72: _Lexer._put,
 }

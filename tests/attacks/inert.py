@@ -46,7 +46,7 @@ class Truth:
         builds: where each BUILD is that makes no array, ascending.
         holes: whether a memo slot was written beyond the next one.
         loose: how often joblib's wrapper, or its class, became data and no array took its place.
-        twice: whether several items of a dict came with one key.
+        twice: whether a dict was given a key that it had.
         idle: whether no items at all were put into something.
         end: the offset after STOP.
         error: what ended it before STOP.
@@ -104,6 +104,18 @@ class Thing:
     def __setitem__(self, key: object, value: object) -> None:
         hash(key)
         self.append(value)
+
+
+class Table(dict[Any, Any]):
+    """A dict that notes keys that come twice."""
+
+    def __init__(self, truth: Truth) -> None:
+        super().__init__()
+        self.truth = truth
+
+    def __setitem__(self, key: object, value: object) -> None:
+        self.truth.twice |= key in self
+        super().__setitem__(key, value)
 
 
 class Array:
@@ -230,6 +242,16 @@ class _Unpickler(_PythonUnpickler):  # type: ignore[misc]
         self.source.seek(last.start + last.size)
         return Array()
 
+    def empty_dict(self) -> None:
+        self.append(Table(self.truth))
+
+    def filled_dict(self) -> None:
+        items, table = self.pop_mark(), Table(self.truth)
+        self.as_data(items)
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            table[key] = value
+        self.append(table)
+
     def byte_array(self) -> None:
         """Read BYTEARRAY8 without allocating what it announces."""
         size = int.from_bytes(self.read(8), "little")
@@ -267,10 +289,7 @@ def _filling(opcode: bytes) -> None:
 
     def fill(self: Any) -> None:
         if self.stack:
-            target, items = self.metastack[-1][-1], len(self.stack)
-            before = len(target) if isinstance(target, dict) else 0
             run(self)
-            self.truth.twice |= isinstance(target, dict) and len(target) < before + items // 2
         else:
             self.truth.idle = True
             self.pop_mark()
@@ -278,7 +297,7 @@ def _filling(opcode: bytes) -> None:
     _Unpickler.dispatch[opcode[0]] = fill
 
 
-for _opcode in (pickle.TUPLE, pickle.LIST, pickle.DICT, pickle.FROZENSET):
+for _opcode in (pickle.TUPLE, pickle.LIST, pickle.FROZENSET):
     _consuming(_opcode, None)
 for _opcode in (pickle.APPENDS, pickle.SETITEMS, pickle.ADDITEMS):
     _consuming(_opcode, None)
@@ -317,6 +336,8 @@ _Unpickler.dispatch |= {
     pickle.NEWOBJ[0]: _Unpickler.newobj,
     pickle.NEWOBJ_EX[0]: _Unpickler.newobj_ex,
     pickle.BUILD[0]: _Unpickler.build,
+    pickle.EMPTY_DICT[0]: _Unpickler.empty_dict,
+    pickle.DICT[0]: _Unpickler.filled_dict,
     pickle.BYTEARRAY8[0]: _Unpickler.byte_array,
     **dict.fromkeys((pickle.INST[0], pickle.OBJ[0], pickle.NEXT_BUFFER[0], pickle.READONLY_BUFFER[0]), _unreadable),
 }

@@ -139,6 +139,16 @@ def test_wide_integers_are_counted(wide: bytes) -> None:
         lexed(stream(b"(", wide * (WIDE_INTEGERS_MAX + 1), b"l"))
 
 
+@pytest.mark.parametrize("line", [b" 1", b"+1", b"01", b"1_1", b"-1", b"x", b""])
+def test_slots_that_are_not_in_decimal(line: bytes) -> None:
+    """C's unpickler takes some of them, and what the lexer takes for an opcode must be one to it."""
+    for after in (b"", b"\0"):
+        with pytest.raises(PayloadError):
+            lexed(stream(b"B\0\0\x0b\0" + bytes(11 * 2**16), b"p" + line + b"\n", after))
+        with pytest.raises(PayloadError):
+            lexed(stream(b"Nq\1", b"g" + line + b"\n", after))
+
+
 @pytest.mark.parametrize("slot", [2**16, 2**24, 2**32 - 1])
 def test_slots_that_the_stream_does_not_warrant(slot: int) -> None:
     with pytest.raises(LimitExceededError):
