@@ -235,7 +235,7 @@ class _Unpickler(_PythonUnpickler):  # type: ignore[misc]
             padded = state.get("numpy_array_alignment_bytes") is not None
             start = cut + 1 + self.data[cut] if padded else cut
             count = prod(state["shape"])
-            if not 0 <= count <= ITEMS_MAX or start + count * size > len(self.data):
+            if not 0 <= count <= ITEMS_MAX or not 0 <= count * size <= len(self.data) - start:
                 raise Unreadable("an array larger than the file")
             self.truth.regions.append(Region(cut, start, count * size, RAW))
         last = self.truth.regions[number]
