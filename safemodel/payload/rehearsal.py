@@ -214,7 +214,7 @@ class Rehearsal:
         wrapper.used = True
         region = self._regions[number]
         dtype, shape, order, padded, kind = _read_wrapper(state)
-        real = dtype.real
+        real, count = dtype.real, count_items(shape)
         if real is None or (region.kind == NESTED) != real.hasobject:
             raise PayloadError(f"array {number} holds objects, and the index says otherwise, or the other way round")
         if region.kind == NESTED:
@@ -224,7 +224,7 @@ class Rehearsal:
         if padding != (_PADDING.get(len(padding)) if padded else b""):
             raise PayloadError(f"array {number} does not begin where its wrapper says")
         size = real.itemsize
-        if not size or real.subdtype is not None or count_items(shape) * size != region.size:
+        if not size or real.subdtype is not None or count * size != region.size:
             raise LimitExceededError(f"array {number} has another size than the index says")
         array: Array = np.ndarray(shape, real, self._data, region.start, None, order)
         arrays.append(array.view(_MATRIX) if kind == MATRIX else array)

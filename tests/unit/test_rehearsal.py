@@ -274,6 +274,15 @@ def test_a_wrapper_is_used_once() -> None:
         Rehearsal(data, (first, Region(cut, cut + 2, 16, RAW)), dict.fromkeys(pairs, EVERY_ROLE), None).run()
 
 
+def test_an_array_of_objects_needs_a_shape_too() -> None:
+    data, regions, signed = array_of_objects(pickle.dumps(np.array(["a"], dtype=object), 4))
+    Rehearsal(data, regions, signed, None).run()
+    place = bytes(data).index(b"K\x01\x85")
+    data[place : place + 3] = b"]0]"  # a list instead of a tuple
+    with pytest.raises(PayloadError):
+        Rehearsal(data, regions, signed, None).run()
+
+
 def array_of_objects(inner: bytes) -> tuple[memoryview, Any, Any]:
     buffer = io.BytesIO()
     joblib.dump(np.array(["a"], dtype=object), buffer)
