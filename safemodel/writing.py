@@ -4,7 +4,7 @@ Every argument is checked before any work is done, and a file appears only when 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, BinaryIO, Self
 
@@ -26,13 +26,21 @@ PayloadWriter = Callable[[BinaryIO, ArtifactWriter], tuple[Payload, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What the signer says of the model: who it is, how long it is acceptable, and what was given with it."""
+    """What the signer says of the model: who it is, how long it is acceptable, what it is, and what was given with it.
+
+    Attributes:
+        model, training, example: the descriptive maps of the manifest.
+        attachments: further entries by name.
+    """
 
     name: str
     version: str | None
     created: int
     expires: int | None
     training: Mapping[str, Any]
+    model: Mapping[str, Any] = field(default_factory=dict)
+    example: Mapping[str, Any] = field(default_factory=dict)
+    attachments: Mapping[str, bytes] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -72,7 +80,9 @@ class Claims:
             entries,
             digests,
             payload,
+            model=self.model,
             training=self.training,
+            example=self.example,
         )
 
 
@@ -109,7 +119,7 @@ def write_artifact(
     """
     with output(filename) as file, ArtifactWriter(file, "joblib", algorithm) as writer:
         payload, index = write_payload(file, writer)
-        entries, digests = writer.describe({INDEX: index})
+        entries, digests = writer.describe({INDEX: index, **claims.attachments})
         manifest = claims.manifest(entries, digests, payload).to_bytes()
         signed = artifact_digest(manifest)
         writer.finish(manifest, add_signatures(SignatureSet(()), signers, signed))
