@@ -5,7 +5,7 @@ checks the payload against them.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from safemodel.format.manifest import ROLES, Counts
 
@@ -35,9 +35,8 @@ class GlobalUse:
     paths: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Region:
-    """Where the data of one array lies in the uncompressed payload; offsets and sizes in bytes.
+class Region(NamedTuple):
+    """Where the data of one array lies in the uncompressed payload; offsets and sizes in bytes. There may be millions.
 
     Attributes:
         cut: the first byte after the BUILD opcode of joblib's array wrapper.

@@ -91,11 +91,11 @@ class VerifiedArtifact:
             PayloadError: the payload cannot be unpickled under the rules.
         """
         payload = self._content.read(self._content.layout.entries[PAYLOAD_NUMBER].name, progress=progress)
-        return self._load_from(payload)
+        return self._load_from(payload, self._content.read(INDEX))
 
-    def _load_from(self, payload: memoryview) -> Any:
+    def _load_from(self, payload: memoryview, index: memoryview) -> Any:
         walking = self.rule.roles == WALKED_ROLES
-        return self._unpickle(self._catalogue, walking, self.manifest, payload, bytes(self._content.read(INDEX)))
+        return self._unpickle(self._catalogue, walking, self.manifest, payload, bytes(index))
 
     def close(self) -> None:
         """Close the file."""
@@ -170,6 +170,6 @@ def load_source(
     Args and errors are those of `verify_source`; the second value returned is the model.
     """
     admission = admit(source, read_unverified(source), requirements)
-    payload = admission.content.check_with_payload(progress=progress)
+    payload, index = admission.content.check_with_payload(progress=progress)
     artifact = VerifiedArtifact(_GATE, admission, unpickle)
-    return artifact, artifact._load_from(payload)
+    return artifact, artifact._load_from(payload, index)
