@@ -9,7 +9,9 @@ from typing import Final, NamedTuple
 
 from safemodel.format.manifest import ROLES, Counts
 
-__all__ = ["NESTED", "RAW", "ROLES", "Counts", "GlobalUse", "Region", "Walk"]
+__all__ = ["ALIGNMENT", "NESTED", "RAW", "ROLES", "Counts", "GlobalUse", "Region", "Walk"]
+
+ALIGNMENT: Final = 16  # of an array's bytes from the payload's start: joblib's NUMPY_ARRAY_ALIGNMENT_BYTES
 
 RAW: Final = 0  # the bytes of an array, as numpy holds them
 NESTED: Final = 1  # an array of objects: a pickle stream of its own
