@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from typing import BinaryIO, Final
 
 try:
@@ -86,6 +87,35 @@ def _lines(path: str) -> list[str]:
             return file.read().splitlines()
     except OSError:
         return []
+
+
+_MEMORY_SHARE: Final = 4  # of what there is, so that as many processes can read at once
+_MEMORY_LIMITS: Final = ("memory.max", "memory.limit_in_bytes")  # of a cgroup, version 2 and 1
+_MEMORY_UNKNOWN: Final = 16 * 1024**3  # where the system does not tell
+
+
+@cache
+def memory_allowance() -> int:
+    """How much of a file may be read into memory at once.
+
+    Returns:
+        A quarter of the machine's memory or of what its cgroup grants, in bytes.
+    """
+    return _memory() // _MEMORY_SHARE
+
+
+def _memory() -> int:
+    try:
+        installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows
+        installed = _MEMORY_UNKNOWN
+    return min([installed, *(int(line) for line in _memory_limits() if line.isdecimal())])
+
+
+def _memory_limits() -> Iterator[str]:
+    for folder in {*_cgroup_folders(), _CGROUP_MOUNT, f"{_CGROUP_MOUNT}/memory"}:
+        for name in _MEMORY_LIMITS:
+            yield from _lines(f"{folder}/{name}")
 
 
 _MAPPED_FROM: Final = 64 * 1024  # bytes; the heap is as private, and takes less time for fewer

@@ -39,15 +39,18 @@ class Census:
             found = self._globals[pair] = WrapperClass(Use(*pair)) if pair == WRAPPER else Global(Use(*pair))
         return found
 
-    def report(self) -> tuple[GlobalUse, ...]:
-        """Say what was found.
+    def check(self) -> None:
+        """Refuse joblib's array wrapper where it is data.
 
         Raises:
-            PayloadError: joblib's array wrapper is data.
+            PayloadError: it is.
         """
         wrapper = self._globals.get(WRAPPER)
         if isinstance(wrapper, WrapperClass) and wrapper.loose:
             raise PayloadError("the class of joblib's array wrapper is used as data")
+
+    def report(self) -> tuple[GlobalUse, ...]:
+        """Say what was found."""
         return tuple(_describe(self._globals[pair].use) for pair in sorted(self._globals))
 
 

@@ -96,6 +96,7 @@ class Machine:
         tally: where findings go.
         outer: the stream that this one lies in, or None.
         array: the array whose objects the stream holds, or None.
+        persistent: whether BINPERSID may name objects outside of the stream, as the storages of tensors.
     """
 
     def __init__(
@@ -106,7 +107,9 @@ class Machine:
         *,
         outer: "Machine | None" = None,
         array: Value | None = None,
+        persistent: bool = False,
     ) -> None:
+        self._persistent = persistent
         self._data = data
         self._tally = tally
         self._array = array
@@ -386,6 +389,12 @@ class Machine:
         line = read_line(self._data, position, limit)
         return line, position + len(line) + 1
 
+    def _persistent_id(self, position: int, limit: int) -> int:
+        if not self._persistent:
+            raise PayloadError(_REFUSED[b"Q"])
+        self._stack[-1] = OPAQUE
+        return position
+
     def _global_lines(self, position: int, limit: int) -> int:
         module, position = self._line(position, limit)
         name, position = self._line(position, limit)
@@ -460,6 +469,7 @@ _RARE: Final[dict[bytes, Callable[[Machine, int, int], int]]] = {
     b"U": lambda machine, position, limit: machine._old_string(position, limit, 1),
     b"\x8a": lambda machine, position, limit: machine._long_integer(position, limit, 1),
     b"\x8b": lambda machine, position, limit: machine._long_integer(position, limit, 4),
+    b"Q": Machine._persistent_id,
     b"c": Machine._global_lines,
     b"I": Machine._integer_line,
     b"L": Machine._long_line,

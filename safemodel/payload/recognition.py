@@ -2,7 +2,9 @@
 
 An artifact, a pickle of protocol 2 or later, and joblib's compressors have marks. What is compressed is judged by the
 beginning of what it holds; where that cannot be expanded, it counts as a model, so that nothing hides behind damage.
-Protocols 0 and 1 have no mark: they count where opcodes lead to a call, or to the very end of the file.
+Protocols 0 and 1 have no mark: they count where opcodes lead to a call, or to the very end of the file. Members of
+archives are many, and hold raw numbers, some of which begin as a pickle does: they are held to that rule at every
+protocol, and count by what damaged compression gives before the damage.
 """
 
 import bz2
@@ -10,10 +12,12 @@ import lzma
 import pickletools
 import zlib
 from collections.abc import Callable
+from io import BytesIO
 from typing import Final, Protocol
 
 from safemodel.format.container import MIMETYPE
 from safemodel.format.limits import KIB, LZMA_MEMORY_MAX, MIB
+from safemodel.payload.lz4 import first_block
 
 ARTIFACT: Final = "artifact"
 JOBLIB: Final = "joblib"
@@ -21,7 +25,10 @@ PICKLE: Final = "pickle"
 
 HEAD_MAX: Final = MIB  # of a file, for `recognize`: bzip2 gives nothing before a block of 900 kB is complete
 
+_PROTO: Final = b"\x80"
 _EXPANDED_MAX: Final = 8 * KIB
+_STEP: Final = 256  # bytes of compressed data at a time, where the next may be damaged
+_OPCODES_MAX: Final = 65_536  # looked at; text that reads as so many opcodes is none
 _PROTOCOL_MAX: Final = 5
 _ZIP: Final = b"PK\x03\x04"
 _MIMETYPE_OFFSET: Final = 38  # docs/spec.md, section "Container"
@@ -41,6 +48,7 @@ _COMPRESSORS: Final[tuple[tuple[tuple[bytes, ...], Callable[[], _Decompressor]],
     ((b"BZh",), bz2.BZ2Decompressor),
     ((b"\x5d\x00", b"\xfd7zXZ\x00"), lambda: lzma.LZMADecompressor(memlimit=LZMA_MEMORY_MAX)),
 )
+_LZ4: Final = b"\x04\x22\x4d\x18"
 _LOOKUPS: Final = frozenset(("GLOBAL", "INST"))
 _CODED_LOOKUPS: Final = frozenset(("STACK_GLOBAL", "EXT1", "EXT2", "EXT4"))
 _CALLS: Final = frozenset(("INST", "OBJ", "REDUCE", "BUILD", "NEWOBJ", "NEWOBJ_EX"))
@@ -62,7 +70,36 @@ def recognize(head: bytes) -> str | None:
     for marks, make in _COMPRESSORS:
         if head.startswith(marks):
             return JOBLIB if _holds_stream(head, make()) else None
+    if head.startswith(_LZ4):
+        return JOBLIB if _is_stream(first_block(head, _EXPANDED_MAX)) else None
     return PICKLE if _is_stream(head) else None
+
+
+def goes_on(head: bytes) -> bool:
+    """Tell whether all of a head reads as opcodes, so that only what follows it can tell what it is."""
+    return _follow(head)[1]
+
+
+def recognize_member(head: bytes) -> str | None:
+    """Tell what a member of an archive is, as `recognize` does, and by the stricter rule."""
+    for marks, make in _COMPRESSORS:
+        if head.startswith(marks):
+            return JOBLIB if any(_follow(_until_damage(head, make()))) else None
+    if head.startswith((_ZIP, _JOBLIB_0_9, _LZ4)):
+        return recognize(head)
+    return PICKLE if _follow(head)[0] else None
+
+
+def _until_damage(head: bytes, decompressor: _Decompressor) -> bytes:
+    output = b""
+    try:
+        for position in range(0, len(head), _STEP):
+            output += decompressor.decompress(head[position : position + _STEP], _EXPANDED_MAX)
+            if len(output) >= _EXPANDED_MAX:
+                break
+    except (zlib.error, lzma.LZMAError, OSError, EOFError):
+        pass
+    return output
 
 
 def _holds_stream(head: bytes, decompressor: _Decompressor) -> bool:
@@ -73,26 +110,28 @@ def _holds_stream(head: bytes, decompressor: _Decompressor) -> bool:
 
 
 def _is_stream(data: bytes) -> bool:
-    if data.startswith(b"\x80"):
+    if data.startswith(_PROTO):
         return data[1:2] <= bytes((_PROTOCOL_MAX,))
-    try:
-        return _leads_to_call_or_end(data)
-    except ValueError:  # no opcodes, or they go on beyond the head
-        return False
+    return _follow(data)[0]
 
 
-def _leads_to_call_or_end(data: bytes) -> bool:
+def _follow(data: bytes) -> tuple[bool, bool]:
+    """Tell whether opcodes lead to a call, to STOP or to too many of them; and whether they lead beyond the data."""
     found = False
     stack: list[pickletools.StackObject] = []
-    end = None
-    for opcode, argument, position in pickletools.genops(data):  # to STOP, or it raises ValueError
-        if not _fits(opcode, stack) or (opcode.name in _LOOKUPS and not _is_plausible(argument)):
-            return False
-        found = found or opcode.name in _LOOKUPS or opcode.name in _CODED_LOOKUPS
-        if found and opcode.name in _CALLS:
-            return True
-        end = position
-    return end == len(data) - 1
+    end = -1
+    file = BytesIO(data)
+    try:
+        for number, (opcode, argument, position) in enumerate(pickletools.genops(file)):
+            if not _fits(opcode, stack) or (opcode.name in _LOOKUPS and not _is_plausible(argument)):
+                return False, False
+            found = found or opcode.name in _LOOKUPS or opcode.name in _CODED_LOOKUPS
+            if (found and opcode.name in _CALLS) or number == _OPCODES_MAX:
+                return True, False
+            end = position or 0
+    except ValueError:  # no opcode, or none that is whole
+        return False, file.tell() == len(data)
+    return data.startswith(_PROTO) or end == len(data) - 1, False
 
 
 def _fits(opcode: pickletools.OpcodeInfo, stack: list[pickletools.StackObject]) -> bool:

@@ -32,18 +32,45 @@ def walk(data: bytes | bytearray | memoryview) -> Walk:
         LimitExceededError: a cap of `format/limits.py` would be exceeded.
         PayloadError: the stream is not what a pickler writes, or has bytes after its end.
     """
+    walked, failure = walk_as_far_as_possible(data)
+    if failure is not None:
+        raise failure
+    return walked
+
+
+def walk_as_far_as_possible(
+    data: bytes | bytearray | memoryview, *, streams: int = 1, persistent: bool = False
+) -> tuple[Walk, PayloadError | LimitExceededError | None]:
+    """Walk a stream up to what cannot be followed: an unpickler would have run everything before that.
+
+    Args:
+        data: as for `walk`.
+        streams: how many there are, one after the other. After a single one nothing may follow; after more, anything.
+        persistent: whether BINPERSID may name objects outside of the stream, as PyTorch's storages.
+
+    Returns:
+        What was found, and why the walk ended early, or None.
+    """
     tally = Tally()
+    failure = None
     with _collection_held_off(), memoryview(data) as whole, whole.cast("B") as view:
         try:
-            end = Machine(view, 0, tally).run()
-            if end != len(view):
-                raise PayloadError(f"{len(view) - end} bytes follow the end of the pickle")
-            uses = tally.census.report()
+            _run(view, tally, streams, persistent)
         except (PayloadError, LimitExceededError) as error:
             place = "" if tally.failure is None else f" at byte {tally.failure}"
-            raise type(error)(error.args[0] + place, hint=error.hint or _HINT) from error.__cause__
+            failure = type(error)(error.args[0] + place, hint=error.hint or _HINT)
+            failure.__cause__ = error.__cause__
     counts = Counts(tally.opcodes, len(tally.regions), tally.memo, tally.depth)
-    return Walk(uses, tuple(tally.regions), counts)
+    return Walk(tally.census.report(), tuple(tally.regions), counts), failure
+
+
+def _run(view: memoryview, tally: Tally, streams: int, persistent: bool) -> None:
+    end = 0
+    for _ in range(streams):
+        end = Machine(view, end, tally, persistent=persistent).run()
+    if streams == 1 and end != len(view):
+        raise PayloadError(f"{len(view) - end} bytes follow the end of the pickle")
+    tally.census.check()
 
 
 @contextmanager
