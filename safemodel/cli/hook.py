@@ -1,6 +1,7 @@
-"""`python -m safemodel.cli.hook`: `safemodel scan` for pre-commit, which puts the names of files behind the options.
+"""`python -m safemodel.cli.hook`: `safemodel scan` for pre-commit, which puts all staged files behind the options.
 
-A file may be named like an option, `--allow=posix.system`, and is refused before it is taken for one.
+* A file may be named like an option, `--allow=posix.system`: it is refused before it is taken for one.
+* Most staged files are no models, and are passed over.
 """
 
 import os
@@ -25,7 +26,7 @@ def hook(given: Sequence[str]) -> int:
             failure = Failure.of(UsageError(f"{argument}: a file is named like an option", hint="give it another name"))
             failure.show()
             return failure.exit_code
-    return main(["scan", *given])
+    return main(["scan", "--listed", *given])
 
 
 if __name__ == "__main__":

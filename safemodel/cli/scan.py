@@ -80,6 +80,7 @@ def add_parser(verbs: "Verbs") -> None:
     completing_files(
         parser.add_argument("--write-baseline", metavar="FILE", help="write what fails, with reasons to be filled in")
     )
+    parser.add_argument("--listed", action="store_true", help="a program lists the PATHs: pass over what is no model")
     completing_files(parser.add_argument("--sarif", metavar="FILE", help="write SARIF 2.1.0; - stands for stdout"))
     add_json(parser)
     parser.set_defaults(run=run)
@@ -95,6 +96,8 @@ def run(arguments: argparse.Namespace) -> int:
     judge = Judge.of(allow=arguments.allow, trust=arguments.trust, hashing=hashing)
     with progress(f"scanning {arguments.paths[0]}") as report:
         scan = scan_tree(arguments.paths, judge, progress=report)
+    if arguments.listed:
+        scan = scan.of_models()
     outcome = _Outcome(scan, baseline, failing, now())
     _write_files(arguments, outcome)
     if arguments.json:

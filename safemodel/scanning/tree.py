@@ -8,9 +8,11 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Self
 
 from safemodel.format.content import Progress
-from safemodel.payload.verdicts import Finding
+from safemodel.payload.judging import UNKNOWN
+from safemodel.payload.verdicts import NOT_JUDGED, Finding
 from safemodel.scanning.judge import Judge, unreadable
 from safemodel.scanning.pool import File, judged_by_processes, process_count
 
@@ -28,6 +30,11 @@ class Scan:
     findings: tuple[Finding, ...]
     files: int
     links: int
+
+    def of_models(self) -> Self:
+        """Return it without the files that were named and in which no model was recognized."""
+        models = (finding for finding in self.findings if (finding.kind, finding.verdict) != (UNKNOWN, NOT_JUDGED))
+        return replace(self, findings=tuple(models))
 
 
 @dataclass(slots=True)

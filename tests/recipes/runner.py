@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import yaml
 
@@ -126,17 +126,32 @@ def _term(text: str, context: Mapping[str, str]) -> str | bool:
     return text[1:-1] if text.startswith("'") else context.get(text, "")
 
 
-def run_gitlab_job(
-    template: Path, rule: int, project: Path, environment: Mapping[str, str], variables: Mapping[str, str]
-) -> Outcome:
-    """Run the template's job as by one of its rules; `variables` are GitLab's own, and those that a project sets."""
-    job = yaml.safe_load(template.read_text(encoding="utf-8"))["safemodel"]
-    known = {"CI_PROJECT_DIR": str(project)} | dict(variables)
-    for name, text in {**job["variables"], **job["rules"][rule].get("variables", {})}.items():
-        known.setdefault(name, _VARIABLE.sub(lambda found: known.get(found[1], ""), text))
-    script = "\n".join(["set -eo pipefail", *job["script"]])
-    done = _start(["bash", "-c", script], project, {**environment, **known})
-    return Outcome(done.returncode, done.stdout)
+@dataclass(frozen=True)
+class Job:
+    """The job of the GitLab template, run by one of its rules; its first part only once for all tests."""
+
+    definition: Mapping[str, Any]
+    environment: Mapping[str, str]
+    tools: Path
+
+    @classmethod
+    def of(cls, template: Path, environment: Mapping[str, str], **variables: str) -> Self:
+        """Take the job of a template, and run its `before_script`, which fills the folder `tools`."""
+        definition = yaml.safe_load(template.read_text(encoding="utf-8"))["safemodel"]
+        known = {**environment, **definition["variables"], **variables}
+        script = "\n".join(["set -eo pipefail", *definition["before_script"], 'echo "$tools"'])
+        done = _start(["bash", "-c", script], Path(environment["HOME"]), known)
+        assert done.returncode == 0, done.stdout
+        return cls(definition, environment, Path(done.stdout.splitlines()[-1]))
+
+    def run(self, rule: int, project: Path, variables: Mapping[str, str]) -> Outcome:
+        """Run it; `variables` are GitLab's own, and those that the project sets."""
+        known = {"CI_PROJECT_DIR": str(project), "tools": str(self.tools), **variables}
+        for name, text in {**self.definition["variables"], **self.definition["rules"][rule]["variables"]}.items():
+            known.setdefault(name, _VARIABLE.sub(lambda found: known.get(found[1], ""), text))
+        script = "\n".join(["set -eo pipefail", *self.definition["script"]])
+        done = _start(["bash", "-c", script], project, {**self.environment, **known})
+        return Outcome(done.returncode, done.stdout)
 
 
 def _start(command: list[str], folder: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:

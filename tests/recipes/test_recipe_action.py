@@ -1,6 +1,7 @@
 """The Action's steps, run as they are written, in repositories on disk."""
 
 import base64
+import hashlib
 import os
 import subprocess
 import threading
@@ -148,11 +149,20 @@ class TestPolicy:
         assert "verified" not in check(action, service, trust="").shown
 
     def test_a_baseline_comes_with_the_policy(
-        self, action: "Action", service: "Repository", release: "KeyPair", stranger: "KeyPair"
+        self, action: "Action", service: "Repository", stranger: "KeyPair"
     ) -> None:
-        service.model(stranger)
+        model = service.model(stranger)
+        accepted = {"path": model.name, "sha256": hashlib.sha256(model.read_bytes()).hexdigest()}
+        lines = ["version = 1", "[[accepted]]", 'verdict = "not-trusted"', 'reason = "of the old team"']
+        lines += [f'{name} = "{value}"' for name, value in accepted.items()]
+        (service / "accepted.toml").write_text("\n".join(lines))
+        service.git("switch", "--quiet", "--create", "change")
+        service.commit()
+        assert check(action, service, baseline="accepted.toml").exit_code == UNUSABLE
+        service.git("switch", "--quiet", "main")
+        service.git("merge", "--quiet", "change")
         assert check(action, service).exit_code == NOT_TRUSTED
-        ...
+        assert check(action, service, baseline="accepted.toml").exit_code == 0
 
 
 class TestHostileTree:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from recipes.runner import run_gitlab_job
+from recipes.runner import Job
 
 if TYPE_CHECKING:
     from conftest import KeyPair
@@ -20,9 +20,16 @@ MERGE_REQUEST, PUSH, SCHEDULE = range(3)
 NOT_TRUSTED = 1
 
 
+@pytest.fixture(scope="session")
+def template(published: "Repository", surroundings: dict[str, str]) -> Job:
+    """The job, after its part that installs."""
+    commit = published.git("rev-parse", "HEAD")
+    return Job.of(TEMPLATE, surroundings, SAFEMODEL_REPOSITORY=f"file://{published.folder}", SAFEMODEL_COMMIT=commit)
+
+
 @pytest.fixture
-def job(published: "Repository", surroundings: dict[str, str]) -> Callable[..., "Outcome"]:
-    """Run the job in a project, by one of the template's rules."""
+def job(template: Job) -> Callable[..., "Outcome"]:
+    """Run the job in a project, by one of its rules."""
 
     def run(project: "Repository", rule: int, **variables: str) -> "Outcome":
         url = f"file://{project.folder.parent / project.folder.stem}"
@@ -32,11 +39,9 @@ def job(published: "Repository", surroundings: dict[str, str]) -> Callable[..., 
             "CI_PROJECT_URL": url,
             "CI_DEFAULT_BRANCH": "main",
             "CI_JOB_TOKEN": "token-of-the-job",
-            "SAFEMODEL_REPOSITORY": f"file://{published.folder}",
-            "SAFEMODEL_COMMIT": published.git("rev-parse", "HEAD"),
             "POLICY_REPOSITORY": "",
         }
-        return run_gitlab_job(TEMPLATE, rule, project.folder, surroundings, predefined | variables)
+        return template.run(rule, project.folder, predefined | variables)
 
     return run
 

@@ -72,8 +72,8 @@ def commit(repository: "Repository") -> str | None:
 def test_models_are_told_by_their_content(scratch: "Repository", release: "KeyPair", tmp_path: Path) -> None:
     scratch.model(release)
     (scratch / "README").write_text("no model\n")
-    for number in range(3_000):  # more names than fit in one command line
-        (scratch / f"{'long' * 20}{number}.txt").touch()
+    for number in range(1_000):  # more names than pre-commit puts in one command line
+        (scratch / f"{'long' * 40}{number}.txt").touch()
     assert commit(scratch) is None
     attack = Attack(tmp_path / "canary")
     (scratch / "notes.txt").write_bytes(pickle.dumps(attack))
@@ -99,6 +99,16 @@ def test_a_policy_beside_the_repository(
     assert commit(scratch) is not None
     scratch.model(release)
     central.revoke(release)
+    assert commit(scratch) is not None
+
+
+def test_what_is_no_model_passes_however_strict_the_hook(
+    scratch: "Repository", published: "Repository", release: "KeyPair"
+) -> None:
+    configure(scratch, published, "--fail-on", "strict")
+    (scratch / "README").write_text("no model\n")
+    assert commit(scratch) is None
+    scratch.model(release)  # whose signature nothing checks
     assert commit(scratch) is not None
 
 
