@@ -65,7 +65,7 @@ class Repository:
 
 def run_here(*arguments: str | os.PathLike[str]) -> None:
     """Run the command in this process, with success."""
-    assert main([*map(os.fspath, arguments)]) == 0
+    assert main([os.fspath(each) for each in arguments]) == 0
 
 
 @pytest.fixture(scope="session")
@@ -129,9 +129,7 @@ def stored_files() -> list[Path]:
 
 
 @pytest.fixture(scope="session")
-def action(
-    tmp_path_factory: pytest.TempPathFactory, published: Repository, surroundings: dict[str, str]
-) -> Action:
+def action(tmp_path_factory: pytest.TempPathFactory, published: Repository, surroundings: dict[str, str]) -> Action:
     """The Action, after its step that installs."""
     made = Action(published.folder, tmp_path_factory.mktemp("runner"), surroundings)
     workspace = tmp_path_factory.mktemp("workspace")

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -25,7 +25,7 @@ class Attack:
 
     canary: Path
 
-    def __reduce__(self) -> object:
+    def __reduce__(self) -> tuple[Any, ...]:
         return os.mkdir, (str(self.canary),)
 
 
@@ -112,9 +112,7 @@ def test_what_is_no_model_passes_however_strict_the_hook(
     assert commit(scratch) is not None
 
 
-def test_a_file_that_is_named_like_an_option_is_refused(
-    scratch: "Repository", tmp_path: Path
-) -> None:
+def test_a_file_that_is_named_like_an_option_is_refused(scratch: "Repository", tmp_path: Path) -> None:
     attack = Attack(tmp_path / "made")
     (scratch / "notes.txt").write_bytes(pickle.dumps(attack))
     (scratch / "--allow=posix.mkdir").touch()

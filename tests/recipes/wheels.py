@@ -54,5 +54,3 @@ def _files(installed: Distribution) -> Iterator[tuple[str, Path]]:
         of_the_installation = file.name in _NOT_IN_A_WHEEL and file.parent.name.endswith(".dist-info")
         if ".." not in file.parts and "__pycache__" not in file.parts and not of_the_installation:
             yield file.as_posix(), Path(str(file.locate()))
-
-
