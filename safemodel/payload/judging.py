@@ -302,7 +302,7 @@ def _of_archive(kind: str, members: tuple[Finding, ...]) -> Finding | None:
     if kind == archives.ZIP and not members:
         return None
     verdicts = [finding.verdict for finding in members]
-    verdict = worst((*verdicts, UNSIGNED if own is None else NOT_JUDGED))
+    verdict = worst((*verdicts, NOT_JUDGED) if own is not None else tuple(verdicts) or (UNSIGNED,))
     bad = next((finding for finding in members if finding.verdict == verdict), None)
     reason, hint = own if bad is None and own else ("", "")
     if bad is not None and bad.reason:

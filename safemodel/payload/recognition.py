@@ -10,6 +10,7 @@ protocol, and count by what damaged compression gives before the damage.
 import bz2
 import lzma
 import pickletools
+import warnings
 import zlib
 from collections.abc import Callable
 from io import BytesIO
@@ -77,14 +78,15 @@ def recognize(head: bytes) -> str | None:
 
 def goes_on(head: bytes) -> bool:
     """Tell whether all of a head reads as opcodes, so that only what follows it can tell what it is."""
-    return _follow(head)[1]
+    return bool(head) and _follow(head)[1]
 
 
 def recognize_member(head: bytes) -> str | None:
     """Tell what a member of an archive is, as `recognize` does, and by the stricter rule."""
     for marks, make in _COMPRESSORS:
         if head.startswith(marks):
-            return JOBLIB if any(_follow(_until_damage(head, make()))) else None
+            output = _until_damage(head, make())
+            return JOBLIB if output and any(_follow(output)) else None
     if head.startswith((_ZIP, _JOBLIB_0_9, _LZ4)):
         return recognize(head)
     return PICKLE if _follow(head)[0] else None
@@ -117,6 +119,12 @@ def _is_stream(data: bytes) -> bool:
 
 def _follow(data: bytes) -> tuple[bool, bool]:
     """Tell whether opcodes lead to a call, to STOP or to too many of them; and whether they lead beyond the data."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of escapes that no string has
+        return _follow_opcodes(data)
+
+
+def _follow_opcodes(data: bytes) -> tuple[bool, bool]:
     found = False
     stack: list[pickletools.StackObject] = []
     end = -1

@@ -24,4 +24,4 @@ def main(setup: dict[str, Any]) -> None:
         for path, named in json.loads(line):
             finding = judge.member(path, named=named)
             answers.write(json.dumps(finding and finding_to_value(finding)).encode() + b"\n")
-        answers.flush()
+            answers.flush()  # now: if the next file ends this process, this one's answer is there

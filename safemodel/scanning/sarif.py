@@ -197,7 +197,7 @@ def _result(
 ) -> dict[str, Any]:
     rule = RULES[_NUMBERS[finding.verdict]]
     uri = uri_of(finding.path)
-    fingerprint = hashlib.sha256("\0".join((rule.id, uri, subject)).encode()).hexdigest()
+    fingerprint = hashlib.sha256("\0".join((rule.id, uri, subject)).encode("utf-8", "backslashreplace")).hexdigest()
     location = {"uri": uri, "uriBaseId": _ROOT} if is_relative(uri) else {"uri": uri}
     result: dict[str, Any] = {
         "ruleId": rule.id,

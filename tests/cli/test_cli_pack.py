@@ -1,5 +1,6 @@
 """`safemodel pack`: an existing file becomes a signed artifact, or nothing is written."""
 
+import gzip
 import json
 import pickle
 from pathlib import Path
@@ -73,7 +74,7 @@ def test_code_of_ones_own(cli: "CommandLine", shelf: "Shelf") -> None:
     ("arguments", "exit_code", "code"),
     [
         (("missing.joblib", "-o", "o.safemodel"), 4, "io"),
-        (("folder", "-o", "o.safemodel"), 4, "io"),
+        (("folder", "-o", "o.safemodel"), 4, "configuration"),
         (("evil.pkl", "-o", "o.safemodel"), 1, "global-not-allowed"),
         (("cut.pkl", "-o", "o.safemodel"), 3, "limit-exceeded"),
         (("empty.pkl", "-o", "o.safemodel"), 1, "payload"),
@@ -103,3 +104,66 @@ def test_what_is_refused(
 
 def test_without_a_key(cli: "CommandLine", churn: Path) -> None:
     assert cli.refused(4, "pack", churn, "-o", "o.safemodel")["code"] == "configuration"
+
+
+# Folders.
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """Good, in need of an allowance, hopeless, cut, and other things."""
+    folder = tmp_path / "models"
+    (folder / "churn").mkdir(parents=True)
+    (folder / "churn" / "daily.joblib.gz").write_bytes(gzip.compress(pickle.dumps([1])))
+    (folder / "fraud.pkl").write_bytes(pickle.dumps({"a": 1.5}))
+    (folder / "own.pkl").write_bytes(b"\x80\x04\x8c\x11acme.transformers\x8c\x04Clip\x93)\x81.")
+    (folder / "readme.txt").write_text("models of last year\n")
+    return folder
+
+
+def test_a_folder(cli: "CommandLine", models: Path, shelf: "Shelf") -> None:
+    before = {path: path.read_bytes() for path in models.rglob("*") if path.is_file()}
+    command = ("pack", "models", "-o", "signed", "--prefix", "acme", "--key", shelf / "release.key")
+    dry = cli.run(*command, "--dry-run")
+    assert dry.returncode == 1
+    assert "models/fraud.pkl: could be packed as acme/fraud" in dry.stdout
+    assert not (cli.folder / "signed").exists()
+    done = cli.run(*command)
+    assert done.returncode == 1
+    assert "needs: --allow acme.transformers.Clip" in done.stdout
+    assert done.stderr == "safemodel: 2 packed, 1 not\n"
+    assert sorted(path.relative_to(cli.folder).as_posix() for path in (cli.folder / "signed").rglob("*.*")) == [
+        "signed/churn/daily.safemodel",
+        "signed/fraud.safemodel",
+    ]
+    assert safemodel.load(cli.folder / "signed/churn/daily.safemodel", trust=shelf.trust, name="acme/churn/daily") == [
+        1
+    ]
+    assert {path: path.read_bytes() for path in before} == before
+    again = cli.document(*command, "--allow", "acme.transformers.Clip", exit_code=4)
+    codes = {file["name"]: file["error"] and file["error"]["code"] for file in again["files"]}
+    assert codes == {"acme/churn/daily": "configuration", "acme/fraud": "configuration", "acme/own": None}
+
+
+def test_what_a_folder_cannot_name(cli: "CommandLine", models: Path, shelf: "Shelf") -> None:
+    (models / "own.pkl").rename(models / "My Model.pkl")
+    (models / "fraud.joblib").write_bytes(pickle.dumps(2))
+    (models / "cut.pkl").write_bytes(pickle.dumps([1], 4)[:-1])
+    (models / "evil.pkl").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    document = cli.document("pack", "models", "-o", "signed", "--dry-run", exit_code=4)
+    codes = {file["payload"]: file["error"] and file["error"]["code"] for file in document["files"]}
+    assert codes == {
+        "models/My Model.pkl": "configuration",
+        "models/churn/daily.joblib.gz": None,
+        "models/cut.pkl": "limit-exceeded",
+        "models/evil.pkl": "global-not-allowed",
+        "models/fraud.joblib": "configuration",
+        "models/fraud.pkl": "configuration",
+    }
+    assert document["packed"] is False
+
+
+def test_options_that_are_not_for_it(cli: "CommandLine", models: Path, shelf: "Shelf") -> None:
+    assert cli.refused(2, "pack", "models", "-o", "out", "--name", "acme/churn")["code"] == "usage"
+    assert cli.refused(2, "pack", "models/fraud.pkl", "-o", "out", "--dry-run")["code"] == "usage"
+    assert cli.refused(2, "pack", "models", "-o", "out", "--prefix", "Acme", "--dry-run")["code"] == "usage"
