@@ -172,6 +172,8 @@ class TestHostileTree:
         tmp_path: Path,
     ) -> None:
         service.model(release)
+        for number in range(250):  # so many that processes share them
+            (service / f"{number}.txt").touch()
         canary = hostile(service.folder)
         for variable in ("PYTHONPATH", "PYTHONSTARTUP", "PYTHONHOME"):
             assert variable not in action.environment
