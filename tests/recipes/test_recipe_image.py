@@ -82,6 +82,16 @@ def files_of(name: str) -> list[Any]:
     return list(distribution(name).files or ())
 
 
+def as_config_map(keys: Path) -> Path:
+    """Lay files out as Kubernetes mounts a ConfigMap: links to links, which it can change all at once."""
+    mounted = keys.with_name("mounted")
+    shutil.copytree(keys, mounted / "..2026_11_25")
+    (mounted / "..data").symlink_to("..2026_11_25")
+    for path in keys.iterdir():
+        (mounted / path.name).symlink_to(f"..data/{path.name}")
+    return mounted
+
+
 @pytest.fixture(scope="session")
 def builder(tmp_path_factory: pytest.TempPathFactory, surroundings: dict[str, str]) -> Iterator[Builder]:
     """The builder, with an image of the base's name."""
@@ -124,7 +134,7 @@ def test_the_image_verifies_as_the_init_container_does(
     policy, models = make_repository("acme/model-policy"), make_repository("acme/models")
     policy.trust(release)
     (container,) = pod["initContainers"]
-    folders = {"models": models.folder, "policy": policy / "keys"}
+    folders = {"models": models.folder, "policy": as_config_map(policy / "keys")}
     mounts = []
     for mount in container["volumeMounts"]:
         assert mount["readOnly"]
