@@ -151,7 +151,17 @@ def test_arrays_of_objects(value: object, verdict: str, judge: Callable[..., Fin
 
 
 @pytest.mark.parametrize(
-    "dtype", ["<f8", "<U5", [("Open", "<f8"), ("x", [("O", "<i4")])], [("x", "<f8", (2, 3))], "V8", "M8[s]"]
+    "dtype",
+    [
+        "<f8",
+        ("<i2", (2, 2)),
+        [(("A title", "Open"), "<f8")],
+        "<U5",
+        [("Open", "<f8"), ("x", [("O", "<i4")])],
+        [("x", "<f8", (2, 3))],
+        "V8",
+        "M8[s]",
+    ],
 )
 def test_arrays_without_objects(dtype: Any, judge: Callable[..., Finding]) -> None:
     buffer = io.BytesIO()
@@ -167,6 +177,10 @@ def test_a_field_of_objects(judge: Callable[..., Finding]) -> None:
     assert judge(buffer.getvalue()).verdict == DANGEROUS
 
 
+def headed(text: str) -> bytes:
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode() + bytes(8)
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -175,11 +189,19 @@ def test_a_field_of_objects(judge: Callable[..., Finding]) -> None:
         b"\x93NUMPY\x01\x00\xff\x00{",
         b"\x93NUMPY\x01\x00\x02\x00{}" + bytes(10),
         b"\x93NUMPY\x01\x00\x03\x00({[" + bytes(10),
-        b"\x93NUMPY\x01\x00" + struct.pack("<H", 60) + b"{'descr': 8, 'fortran_order': False, 'shape': ()}".ljust(60),
-        b"\x93NUMPY\x01\x00"
-        + struct.pack("<H", 300)
-        + (b"{'descr': " + b"[" * 50 + b"]" * 50 + b", 'fortran_order': False, 'shape': ()}").ljust(300),
+        headed("{'descr': 8, 'fortran_order': False, 'shape': ()}"),
+        headed("{'descr': " + "[" * 50 + "]" * 50 + ", 'fortran_order': False, 'shape': ()}"),
         b"\x93NUMPY\x02\x00" + struct.pack("<I", 2**31),
+        headed("{'descr': '|\\x4f', 'fortran_order': False, 'shape': (1,), }"),
+        headed("{'descr': '|' 'O', 'fortran_order': False, 'shape': (1,), }"),
+        headed("{'descr': u'O', 'fortran_order': False, 'shape': (1,), }"),
+        headed("{'descr': (), 'fortran_order': False, 'shape': (1,), }"),
+        headed("{'descr': '<f8', 'fortran_order': False, 'shape': (1,), 'x': 1}"),
+        headed("{'descr': '<f8', 'fortran_order': False, 'shape': (1,)} or 1"),
+        headed("{'descr': :, 'fortran_order': False, 'shape': (1,)}"),
+        headed("{'descr': '<f8'"),
+        headed("{'descr': ('<f8' 1)}"),
+        headed("('descr',)"),
     ],
 )
 def test_array_files_that_cannot_be_read(data: bytes, judge: Callable[..., Finding]) -> None:

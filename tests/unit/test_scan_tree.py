@@ -13,6 +13,7 @@ import pytest
 
 import safemodel
 from safemodel.errors import ConfigurationError
+from safemodel.payload import judging
 from safemodel.payload.verdicts import (
     DANGEROUS,
     MALFORMED,
@@ -119,16 +120,14 @@ def test_nothing_is_left_behind_by_who_stops_early(tree: Path) -> None:
 
 @pytest.mark.parametrize("error", [RecursionError, MemoryError, RuntimeError, PermissionError])
 def test_whatever_goes_wrong_with_one_file(error: type[Exception], tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from safemodel.scanning import judge as module
-
-    real = module.judge_source
+    real = judging.judge_source
 
     def judge_source(source: Any, path: str, *arguments: Any, **options: Any) -> Finding | None:
         if path.endswith("evil5"):
             raise error
         return real(source, path, *arguments, **options)
 
-    monkeypatch.setattr(module, "judge_source", judge_source)
+    monkeypatch.setattr("safemodel.scanning.judge.judge_source", judge_source)
     found = verdicts(scanned(tree), tree)
     assert [name for name, verdict in found.items() if verdict == UNREADABLE] == ["5/evil5"]
     assert len(found) == 82
