@@ -176,9 +176,6 @@ class _SourceFile(io.RawIOBase, BinaryIO):
         self._source = source
         self._position = 0
 
-    def readable(self) -> bool:
-        return True
-
     def seekable(self) -> bool:
         return True
 

@@ -56,11 +56,12 @@ _FOREIGN: Final = ("a kind that is named and not judged", "for what it can do wh
 _TORCH_HINT: Final = "the catalogue covers no PyTorch; torch.load with weights_only=True has a list of its own"
 
 
-def judge_file(path: str, catalogue: Catalogue, *, named: bool) -> Finding | None:
-    """Judge a file.
+def judge_source(source: Source, path: str, catalogue: Catalogue, *, named: bool) -> Finding | None:
+    """Judge an opened file.
 
     Args:
-        path: of a regular file.
+        source: a regular file.
+        path: of the file.
         catalogue: what is allowed.
         named: whether the user named this very file, and not a folder that it is in.
 
@@ -70,12 +71,6 @@ def judge_file(path: str, catalogue: Catalogue, *, named: bool) -> Finding | Non
     Raises:
         OSError: it cannot be read.
     """
-    with open_source(path) as source:
-        return judge_source(source, path, catalogue, named=named)
-
-
-def judge_source(source: Source, path: str, catalogue: Catalogue, *, named: bool) -> Finding | None:
-    """Judge an opened file; as `judge_file`."""
     try:
         return _judge_whole(source, path, catalogue, named)
     except FormatError as error:  # it became shorter meanwhile
@@ -96,7 +91,7 @@ def _judge_whole(source: Source, path: str, catalogue: Catalogue, named: bool) -
         return replace(judge.stream(source, UNKNOWN), path=path)
     if head.startswith(_ZIP_MARK) and (named or path.lower().endswith(_ARCHIVE_SUFFIXES)):
         return Finding(path, archives.ZIP, MALFORMED, reason="the archive is cut, or no model is in it")
-    return replace(judge.unknown(source), path=path) if named else None
+    return Finding(path, UNKNOWN, NOT_JUDGED, reason="no model was recognized in it") if named else None
 
 
 def judge_object(value: object, catalogue: Catalogue) -> Finding:
@@ -198,13 +193,6 @@ class _Judge:
         if kind is None and len(head) < source.size and goes_on(head):
             kind = recognize(bytes(_read(source, 0, source.size)))
         return kind
-
-    def unknown(self, source: Source) -> Finding:
-        """Judge what the user named and nothing recognizes: it may yet be a pickle without a mark."""
-        finding = self.stream(source, UNKNOWN)
-        if finding.verdict != MALFORMED:
-            return finding
-        return Finding("", UNKNOWN, NOT_JUDGED, reason="no model was recognized in it")
 
     def stream(self, source: Source, kind: str) -> Finding:
         """Judge a file that is one stream, compressed or not."""

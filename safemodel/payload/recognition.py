@@ -8,6 +8,7 @@ protocol, and count by what damaged compression gives before the damage.
 """
 
 import bz2
+import encodings.raw_unicode_escape  # noqa: F401 - of UNICODE; nothing is imported while a file is judged
 import lzma
 import pickletools
 import warnings

@@ -168,6 +168,14 @@ def test_nothing_found(cli: "CommandLine", tmp_path: Path) -> None:
     assert "no model file" in done.stderr
 
 
+def test_files_that_a_program_lists(cli: "CommandLine", folder: Path) -> None:
+    named = [folder / "readme.txt", folder / "good.joblib"]
+    assert "readme.txt: not judged (unknown)" in cli.good("scan", *named)
+    assert "readme.txt" not in cli.good("scan", "--listed", "--fail-on", "not-judged", *named)
+    (folder / "readme.txt").write_bytes(COMMAND)
+    assert cli.run("scan", "--listed", *named).returncode == 1
+
+
 def test_names_that_are_never_allowed(cli: "CommandLine", folder: Path) -> None:
     for name in ("os.system", "Clip"):
         assert cli.refused(4, "scan", folder, "--allow", name)["code"] == "configuration"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 MODEL = "acme/churn"
+NOT_STORED = {".git", ".venv", "__pycache__"}
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def stored_files() -> list[Path]:
     try:
         names = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
     except subprocess.CalledProcessError:  # an unpacked source distribution
-        return [path for path in ROOT.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+        return [path for path in ROOT.rglob("*") if path.is_file() and not NOT_STORED & set(path.parts)]
     return [ROOT / name for name in names if name and (ROOT / name).is_file()]
 
 

@@ -84,6 +84,7 @@ def test_a_pickle_in_an_archive_whatever_its_name(name: str, method: int, judge:
 @pytest.mark.parametrize("compress", [zlib.compress, lambda data: data])
 def test_compressed_inside(compress: Callable[[bytes], bytes], judge: Callable[..., Finding]) -> None:
     assert judge(zipped(("x", compress(COMMAND)))).verdict == DANGEROUS
+    assert judge(zipped(("x", compress(pickle.dumps("a" * 50_000))))).verdict == UNSIGNED
     assert judge(zipped(("x", compress(b"text" * 100) + b"\xff"), ("y.pkl", HARMLESS))).verdict == UNSIGNED
 
 
@@ -151,7 +152,17 @@ def test_arrays_of_objects(value: object, verdict: str, judge: Callable[..., Fin
 
 
 @pytest.mark.parametrize(
-    "dtype", ["<f8", "<U5", [("Open", "<f8"), ("x", [("O", "<i4")])], [("x", "<f8", (2, 3))], "V8", "M8[s]"]
+    "dtype",
+    [
+        "<f8",
+        ("<i2", (2, 2)),
+        [(("A title", "Open"), "<f8")],
+        "<U5",
+        [("Open", "<f8"), ("x", [("O", "<i4")])],
+        [("x", "<f8", (2, 3))],
+        "V8",
+        "M8[s]",
+    ],
 )
 def test_arrays_without_objects(dtype: Any, judge: Callable[..., Finding]) -> None:
     buffer = io.BytesIO()
@@ -167,6 +178,10 @@ def test_a_field_of_objects(judge: Callable[..., Finding]) -> None:
     assert judge(buffer.getvalue()).verdict == DANGEROUS
 
 
+def headed(text: str) -> bytes:
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode() + bytes(8)
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -175,11 +190,21 @@ def test_a_field_of_objects(judge: Callable[..., Finding]) -> None:
         b"\x93NUMPY\x01\x00\xff\x00{",
         b"\x93NUMPY\x01\x00\x02\x00{}" + bytes(10),
         b"\x93NUMPY\x01\x00\x03\x00({[" + bytes(10),
-        b"\x93NUMPY\x01\x00" + struct.pack("<H", 60) + b"{'descr': 8, 'fortran_order': False, 'shape': ()}".ljust(60),
-        b"\x93NUMPY\x01\x00"
-        + struct.pack("<H", 300)
-        + (b"{'descr': " + b"[" * 50 + b"]" * 50 + b", 'fortran_order': False, 'shape': ()}").ljust(300),
+        headed("{'descr': 8, 'fortran_order': False, 'shape': ()}"),
+        headed("{'descr': " + "[" * 50 + "]" * 50 + ", 'fortran_order': False, 'shape': ()}"),
         b"\x93NUMPY\x02\x00" + struct.pack("<I", 2**31),
+        headed("{'descr': '|\\x4f', 'fortran_order': False, 'shape': (1,), }"),
+        headed("{'descr': '|' 'O', 'fortran_order': False, 'shape': (1,), }"),
+        headed("{'descr': u'O', 'fortran_order': False, 'shape': (1,), }"),
+        headed("{'descr': (), 'fortran_order': False, 'shape': (1,), }"),
+        headed("{'descr': '<f8', 'fortran_order': False, 'shape': (1,), 'x': 1}"),
+        headed("{'descr': '<f8', 'fortran_order': False, 'shape': (1,)} or 1"),
+        headed("{'descr': :, 'fortran_order': False, 'shape': (1,)}"),
+        headed("{'descr': '<f8'"),
+        headed("{'descr': ('<f8' 1)}"),
+        headed("('descr',)"),
+        headed("{'descr': (8, 8), 'fortran_order': False, 'shape': (1,), }"),
+        headed("{'descr': [('a', ())], 'fortran_order': False, 'shape': (1,), }"),
     ],
 )
 def test_array_files_that_cannot_be_read(data: bytes, judge: Callable[..., Finding]) -> None:
@@ -212,6 +237,7 @@ def test_foreign_kinds_are_named(kind: str, judge: Callable[..., Finding]) -> No
         b"\x08\x08\x0d",
         b"\x08\x00\x3a\x01x",
         b"\x08" + b"\xff" * 20,
+        b"\x08\x08\x12" + b"\xff" * 12,
         b"\x08\x08\x28\x01" * 3,
         struct.pack("<Q", 2**40) + b'{"a"',
         struct.pack("<Q", 20) + b"text" * 10,
@@ -237,8 +263,20 @@ def test_a_pickle_hidden_in_a_foreign_kind(kind: str, judge: Callable[..., Findi
 
 
 def test_foreign_kinds_inside_an_archive(judge: Callable[..., Finding]) -> None:
-    finding = judge(zipped(("model.onnx", ONNX), ("good", HARMLESS)))
-    assert (finding.verdict, [member.verdict for member in finding.members]) == (NOT_JUDGED, [NOT_JUDGED, UNSIGNED])
+    finding = judge(zipped(("model.onnx", ONNX), ("model.bin", ONNX), ("good", HARMLESS)))
+    assert [member.verdict for member in finding.members] == [NOT_JUDGED, NOT_JUDGED, UNSIGNED]
+    assert finding.verdict == NOT_JUDGED
+
+
+def test_members_whose_names_claim_more(judge: Callable[..., Finding]) -> None:
+    finding = judge(zipped(("x.pkl", b"text"), ("beyond", b"V" + b"a" * archives.MEMBER_HEAD)))
+    assert [(member.path, member.verdict) for member in finding.members] == [("x.pkl", MALFORMED)]
+
+
+def test_arrays_of_numbers_in_an_archive(judge: Callable[..., Finding]) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, weights=np.arange(5))
+    assert (judge(buffer.getvalue()).kind, judge(buffer.getvalue()).verdict) == ("npz", UNSIGNED)
 
 
 # Tricks.
@@ -351,8 +389,73 @@ def test_what_does_not_fit_into_memory_is_unreadable(tmp_path: Path, monkeypatch
     with open(tmp_path / "other.img", "wb") as file:
         file.truncate(2**40)
     monkeypatch.setattr(system, "memory_allowance", lambda: 2**30)
+    monkeypatch.setattr("safemodel.scanning.tree.process_count", lambda files: 1)
     (finding,) = safemodel.scan(tmp_path)
     assert (finding.verdict, Path(finding.path).name) == ("unreadable", "huge.pkl")
+    assert "at most 1073741824" in finding.reason
+
+
+@pytest.mark.parametrize("damage", [b"\0\0\0\0", b"\xff" * 20])
+def test_a_damaged_member(damage: bytes, judge: Callable[..., Finding]) -> None:
+    for method in (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        data = bytearray(zipped(("x.pkl", COMMAND * 30), method=method))
+        data[45 : 45 + len(damage)] = damage
+        assert judge(bytes(data)).verdict == MALFORMED
+
+
+def test_an_archive_that_the_system_stops_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x.zip").write_bytes(zipped(("x", COMMAND)))
+
+    real = archives._SourceFile.read
+
+    def read(file: Any, size: int = -1) -> bytes:
+        if file.tell() == 0:
+            raise OSError(5, "Input/output error")
+        return real(file, size)
+
+    monkeypatch.setattr(archives._SourceFile, "read", read)
+    (finding,) = safemodel.scan(tmp_path)
+    assert (finding.verdict, finding.reason) == ("unreadable", "input/output error")
+
+
+# LZ4 is not read, but what it hides is told from what it does not.
+
+FRAME = b"\x04\x22\x4d\x18\x60\x40\x82"
+
+
+def block(data: bytes) -> bytes:
+    return struct.pack("<I", len(data)) + data
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        FRAME + block(b"\xf0\x09" + COMMAND),  # literals only
+        FRAME + struct.pack("<I", len(COMMAND) | 0x80000000) + COMMAND,  # as they are
+        FRAME[:4] + b"\x69\x40" + bytes(12) + b"\x82" + block(b"\xf0\x09" + COMMAND),  # with size and dictionary
+        FRAME + block(b"\x2fN0\x02\x00" + b"\xff\x00" + b"\xf0\x09" + COMMAND),  # N0 over and over first
+    ],
+)
+def test_a_pickle_in_lz4_is_malformed(frame: bytes, judge: Callable[..., Finding]) -> None:
+    finding = judge(frame)
+    assert (finding.kind, finding.verdict) == ("joblib", MALFORMED)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        FRAME,
+        FRAME[:6],
+        FRAME + block(b"\x40text"),
+        FRAME + block(b"\x40text\xff\xff"),
+        FRAME + block(b"\x10a\x00\x00"),
+        FRAME + block(b"\xf0\xff\xff"),
+        FRAME + block(b"\x1fa\x01\x00" + b"\xff" * 100),
+    ],
+)
+def test_other_things_in_lz4_are_passed_over(frame: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.lz4").write_bytes(frame)
+    assert safemodel.scan(tmp_path) == []
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -5,7 +5,8 @@ import pickle
 import shutil
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 import safemodel
 from safemodel.errors import ConfigurationError
+from safemodel.payload import judging
 from safemodel.payload.verdicts import (
     DANGEROUS,
     MALFORMED,
@@ -119,16 +121,14 @@ def test_nothing_is_left_behind_by_who_stops_early(tree: Path) -> None:
 
 @pytest.mark.parametrize("error", [RecursionError, MemoryError, RuntimeError, PermissionError])
 def test_whatever_goes_wrong_with_one_file(error: type[Exception], tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from safemodel.scanning import judge as module
-
-    real = module.judge_source
+    real = judging.judge_source
 
     def judge_source(source: Any, path: str, *arguments: Any, **options: Any) -> Finding | None:
         if path.endswith("evil5"):
             raise error
         return real(source, path, *arguments, **options)
 
-    monkeypatch.setattr(module, "judge_source", judge_source)
+    monkeypatch.setattr("safemodel.scanning.judge.judge_source", judge_source)
     found = verdicts(scanned(tree), tree)
     assert [name for name, verdict in found.items() if verdict == UNREADABLE] == ["5/evil5"]
     assert len(found) == 82
@@ -153,8 +153,8 @@ def test_what_is_no_file(tree: Path, tmp_path: Path) -> None:
 def test_a_file_is_judged_once_however_often_it_is_named(tree: Path) -> None:
     judge = Judge.of(allow=None, trust=None)
     text = tree / "1" / "text1.txt"
-    scan = scan_tree([str(tree), str(tree), str(text), str(text)], judge)
-    assert len(scan.findings) == 83  # the text too, since it was named
+    scan = scan_tree([str(tree), str(tree), str(text), str(text), str(tree / "none")], judge)
+    assert len(scan.findings) == 84  # the text and what is not there too, since they were named
     assert scan.files == 122
 
 
@@ -167,6 +167,28 @@ def test_names_of_any_bytes(processes: int, tmp_path: Path) -> None:
     found = scanned(tmp_path, processes=processes).findings
     assert {os.fsencode(Path(finding.path).name) for finding in found} == set(names)
     assert {finding.verdict for finding in found} == {DANGEROUS}
+
+
+def test_folders_and_files_that_cannot_be_looked_at(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = verdicts(scanned(tree), tree)
+    real = os.scandir
+
+    class Vanished:
+        path = str(tree / "vanished")
+
+        def stat(self, *, follow_symlinks: bool) -> os.stat_result:
+            raise FileNotFoundError(2, "No such file or directory", self.path)
+
+    @contextmanager
+    def scandir(path: str) -> Iterator[Any]:
+        if path.endswith("3"):
+            raise PermissionError(13, "Permission denied", path)
+        with real(path) as entries:
+            yield [*entries, *([Vanished()] if path == str(tree) else [])]
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    kept = {name: verdict for name, verdict in before.items() if not name.startswith("3/")}
+    assert verdicts(scanned(tree), tree) == kept | {"3": UNREADABLE, "vanished": UNREADABLE}
 
 
 def test_progress_reaches_the_end(tree: Path) -> None:
