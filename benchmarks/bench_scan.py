@@ -56,7 +56,7 @@ def hash_all(algorithm: str, files: list[Path]) -> None:
 
 def scan(folder: Path, expected: str, key: Path | None = None) -> None:
     """Scan a folder, in which all files get one verdict."""
-    judge = Judge.of(allow=None, trust=None if key is None else [key])
+    judge = Judge.of(trust=None if key is None else [key])
     found = scan_tree([str(folder)], judge).findings
     assert found
     assert {finding.verdict for finding in found} == {expected}

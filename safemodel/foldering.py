@@ -75,8 +75,7 @@ def plan(
     """
     if prefix is not None:
         check_model_name(prefix)
-    judge = Judge(catalogue_with(allow), None, False, {"allow": tuple(allow or ()), "trust": None, "hashing": False})
-    findings = scan_tree([folder], judge, progress=progress).findings
+    findings = scan_tree([folder], Judge.of(allow=allow, verifying=False), progress=progress).findings
     planned = [_planned(finding, folder, output, prefix) for finding in findings if _is_payload(finding)]
     if not planned:
         raise ConfigurationError(f"no joblib or pickle file is in {folder}", hint="safemodel scan says what is there")

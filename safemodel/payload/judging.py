@@ -190,7 +190,7 @@ class _Judge:
     def _kind(self, source: Source, head: bytes, name: str) -> str | None:
         recognized = recognize if not self._depth or _is_named_as_model(name) else recognize_member
         kind = recognized(head) or recognize_foreign(head, source.size)
-        if kind is None and len(head) < source.size and goes_on(head):
+        if kind is None and len(head) < source.size and not head.startswith(_ZIP_MARK) and goes_on(head):
             kind = recognize(bytes(_read(source, 0, source.size)))
         return kind
 

@@ -46,22 +46,27 @@ class Judge:
     Attributes:
         catalogue: which globals are allowed to what nobody signed.
         policy: who may sign, or None: signatures are not checked.
+        ruled: which globals are allowed to artifacts, to be put under a rule.
         hashing: whether findings get the SHA-256 of their file.
         recipe: what another process can make the same judge of; None: it cannot, since objects were given.
     """
 
     catalogue: Catalogue
     policy: TrustPolicy | None
+    ruled: RuledCatalogue | None
     hashing: bool
     recipe: dict[str, Any] | None
 
     @classmethod
-    def of(cls, *, allow: Iterable[str] | None, trust: Any, hashing: bool = False) -> Self:
+    def of(
+        cls, *, allow: Iterable[str] | None = None, trust: Any = None, verifying: bool = True, hashing: bool = False
+    ) -> Self:
         """Return the judge for what a user says.
 
         Args:
             allow: names of globals that are allowed too; under a trust folder only to what is no artifact.
             trust: as for `load`; None and no SAFEMODEL_TRUST: no trust.
+            verifying: whether artifacts are verified, where there is trust.
             hashing: whether findings get the SHA-256 of their file.
 
         Raises:
@@ -69,14 +74,24 @@ class Judge:
         """
         names = names_of(allow)
         catalogue = catalogue_with(names)
-        recipe = {"allow": names, "trust": _paths(trust), "hashing": hashing} if _are_paths(trust) else None
-        if trust is None and not os.environ.get(TRUST_VARIABLE):
-            return cls(catalogue, None, hashing, recipe)
+        recipe = None
+        if _are_paths(trust):
+            recipe = {"allow": names, "trust": _paths(trust), "verifying": verifying, "hashing": hashing}
+        if not verifying or (trust is None and not os.environ.get(TRUST_VARIABLE)):
+            return cls(catalogue, None, None, hashing, recipe)
         policy = read_trust(trust)
         if not policy.is_reviewed:
             policy = policy.with_choices(names, None)
-        RuledCatalogue.of(policy)  # refuses what can never be allowed, before any file is read
-        return cls(catalogue, policy, hashing, recipe)
+        # Made now, since it refuses what can never be allowed.
+        return cls(catalogue, policy, RuledCatalogue.of(policy), hashing, recipe)
+
+    @property
+    def identity(self) -> list[str]:
+        """What two judges of one recipe have in common, unless the trust changed between them."""
+        if self.policy is None:
+            return []
+        keys = (key.key_id.hex() for signer in self.policy.signers for key in signer.keys.values())
+        return [self.policy.digest or "", *sorted(keys)]
 
     def object(self, value: object) -> Finding:
         """Judge a model in memory."""
@@ -108,12 +123,11 @@ class Judge:
             return replace(finding, sha256=_sha256(source))
 
     def _source(self, source: Source, path: str, named: bool) -> Finding | None:
-        if self.policy is not None and _is_artifact(source):
-            return self._artifact(source, path, self.policy)
+        if self.policy is not None and self.ruled is not None and _is_artifact(source):
+            return self._artifact(source, path, self.policy, self.ruled)
         return judge_source(source, path, self.catalogue, named=named)
 
-    def _artifact(self, source: Source, path: str, policy: TrustPolicy) -> Finding:
-        ruled = RuledCatalogue.of(policy)
+    def _artifact(self, source: Source, path: str, policy: TrustPolicy, ruled: RuledCatalogue) -> Finding:
         try:
             check_memory(source.size, path)
             artifact, (walked, failure) = load_source(source, requirements(path, policy, None, ruled), _walked)

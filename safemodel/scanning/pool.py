@@ -70,8 +70,7 @@ def judged_by_processes(files: list[File], count: int, judge: Judge) -> Iterator
     Raises:
         ConfigurationError: no process can be started, or it finds another trust policy.
     """
-    policy = None if judge.policy is None else judge.policy.digest
-    setup = {"path": sys.path, "recipe": judge.recipe, "policy": policy}
+    setup = {"path": sys.path, "recipe": judge.recipe, "identity": judge.identity}
     batches: queue.SimpleQueue[list[File]] = queue.SimpleQueue()
     for batch in _batches(files):
         batches.put(batch)

@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,9 @@ import joblib
 import jsonschema
 import pytest
 from sklearn.linear_model import LogisticRegression
+
+from safemodel.scanning.baseline import Baseline
+from safemodel.scanning.sarif import RULES
 
 if TYPE_CHECKING:
     from cli.conftest import CommandLine, Shelf
@@ -129,6 +133,24 @@ def test_the_document_is_as_its_schema_says(cli: "CommandLine", folder: Path, sh
     ]
     assert [member["member"] for member in files["both.zip"]["members"]] == ["evil.bin"]
     assert files["churn.safemodel"]["verification"]["name"] == "acme/churn"
+
+
+def test_the_examples_of_the_documentation() -> None:
+    text = (ROOT / "docs" / "scan.md").read_text(encoding="utf-8")
+    (document,) = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    schema = json.loads((ROOT / "docs" / "scan.schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(json.loads(document))
+    (baseline,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert len(Baseline.from_toml(baseline.encode()).entries) == 1
+    assert schema["$defs"]["verdict"]["enum"] == re.findall(
+        r"^\| `([a-z-]+)` \|", section(text, "Verdicts"), re.MULTILINE
+    )
+    rules = re.findall(r"^\| `(SM\d+)` \| (\S+) \| (\S+) \| (\S+) \|", text, re.MULTILINE)
+    assert rules == [(rule.id, rule.verdict, rule.level, rule.severity) for rule in RULES]
+
+
+def section(text: str, title: str) -> str:
+    return text.split(f"\n## {title}\n")[1].split("\n## ")[0]
 
 
 def test_a_baseline_from_writing_to_expiry(cli: "CommandLine", folder: Path) -> None:

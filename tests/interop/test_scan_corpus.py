@@ -64,7 +64,7 @@ SAFE = """
 import json, sys, safemodel
 from safemodel.scanning import tree
 from safemodel.scanning.judge import Judge
-judge = Judge.of(allow=None, trust=[sys.argv[2]])
+judge = Judge.of(trust=[sys.argv[2]])
 judge.file(sys.argv[3])  # loads what scanning itself needs
 imported = set(sys.modules)
 forbidden = {"import", "pickle.find_class", "exec", "compile", "os.system", "subprocess.Popen", "socket.connect"}

@@ -55,7 +55,7 @@ def tree(tmp_path: Path, churn: Path) -> Path:
 
 
 def scanned(folder: Path, *, processes: int = 1, **options: Any) -> Scan:
-    judge = Judge.of(**({"allow": None, "trust": None} | options))
+    judge = Judge.of(**options)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("safemodel.scanning.tree.process_count", lambda files: processes)
         return scan_tree([str(folder)], judge)
@@ -99,16 +99,15 @@ def test_processes_judge_by_the_same_policy_or_not_at_all(tree: Path, release: A
     key = tmp_path / "key.pub"
     shutil.copy(release.public, key)
     safemodel.generate_keyfile(tmp_path / "other.key", passphrase=False)
-    judge = Judge.of(allow=None, trust=[key])
+    judge = Judge.of(trust=[key])
     shutil.copy(tmp_path / "other.key.pub", key)
     files = [pool.File(str(tree / "churn.safemodel"), 1, False)]
-    (result,) = pool.judged_by_processes(files, 1, judge)
-    assert result[1] is not None
-    assert result[1].verdict == NOT_TRUSTED
+    with pytest.raises(ConfigurationError):
+        list(pool.judged_by_processes(files, 1, judge))
 
 
 def test_nothing_is_left_behind_by_who_stops_early(tree: Path) -> None:
-    judge = Judge.of(allow=None, trust=None)
+    judge = Judge.of()
     files = [pool.File(str(path), 1, False) for path in tree.rglob("*") if path.is_file()]
     results = pool.judged_by_processes(files, 2, judge)
     next(results)
@@ -151,7 +150,7 @@ def test_what_is_no_file(tree: Path, tmp_path: Path) -> None:
 
 
 def test_a_file_is_judged_once_however_often_it_is_named(tree: Path) -> None:
-    judge = Judge.of(allow=None, trust=None)
+    judge = Judge.of()
     text = tree / "1" / "text1.txt"
     scan = scan_tree([str(tree), str(tree), str(text), str(text), str(tree / "none")], judge)
     assert len(scan.findings) == 84  # the text and what is not there too, since they were named

@@ -80,6 +80,30 @@ class TestThreadCount:
         assert system._available_cpus() == 1
 
 
+class TestMemoryAllowance:
+    @pytest.fixture(autouse=True)
+    def _elsewhere(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        monkeypatch.setattr(system, "_CGROUP_OF_PROCESS", str(tmp_path / "none"))
+        monkeypatch.setattr(system, "_CGROUP_MOUNT", str(tmp_path))
+        system.memory_allowance.cache_clear()
+        yield
+        system.memory_allowance.cache_clear()
+
+    @pytest.mark.parametrize("name", ["memory.max", "memory/memory.limit_in_bytes"])
+    def test_is_a_share_of_what_the_cgroup_grants(self, name: str, tmp_path: Path) -> None:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("400000\n")
+        assert system.memory_allowance() == 100_000
+
+    def test_is_a_share_of_what_there_is(self, tmp_path: Path) -> None:
+        (tmp_path / "memory.max").write_text("max\n")
+        assert system.memory_allowance() == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
+
+    def test_where_the_system_does_not_tell(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delattr(os, "sysconf")
+        assert system.memory_allowance() == 4 * 2**30
+
+
 class TestPrivateMemory:
     @pytest.fixture(params=["private", "without MAP_PRIVATE", "without huge pages", "kernel without huge pages"])
     def _flags(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
