@@ -28,14 +28,15 @@ def requirements(filename: Filename, policy: TrustPolicy, name: Name, catalogue:
     """Return what the verifier demands of this file, now."""
     return Requirements(
         policy=policy,
-        name=_expected_name(filename, name),
+        name=expected_name(filename, name),
         now=now(),
         catalogue=catalogue,
         detached=read_detached(filename) if isinstance(filename, str | os.PathLike) else None,
     )
 
 
-def _expected_name(filename: Filename, name: Name) -> ExpectedName:
+def expected_name(filename: Filename, name: Name) -> ExpectedName:
+    """Return which model the caller wants: the one that is named, or the one that the file is named after."""
     if isinstance(name, AnyName):
         return name
     return FileStem(stem(filename)) if name is None else check_model_name(name)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from safemodel import system
 from safemodel.errors import DigestMismatchError, FormatError
-from safemodel.format.container import DIGESTS, Layout
+from safemodel.format.container import DIGESTS, MANIFEST, SIGNATURES, Layout
 from safemodel.format.digests import Chunk, ChunkTable, digest, hash_chunks
 from safemodel.format.limits import DIGEST_SIZE
 from safemodel.format.manifest import Manifest
@@ -87,6 +87,27 @@ class Content:
             memory = system.private_memory(chunk.size)
             self._hash([chunk], memory, None)
             yield memory
+
+    def file(self, signatures: bytes) -> Iterator[bytes | memoryview]:
+        """Yield the whole file from its first byte to its last, each hashed before it is handed out, or derived.
+
+        What is yielded is the artifact that was verified, whatever happens to the file meanwhile: contents are checked
+        as `pieces` does, and every byte between them follows from the layout.
+
+        Args:
+            signatures: the bytes of the signatures entry, as they were judged.
+
+        Raises:
+            DigestMismatchError: the file was changed since.
+        """
+        kept = {DIGESTS: self.digests, MANIFEST: self.manifest_bytes, SIGNATURES: signatures}
+        for entry, header in zip(self.layout.entries, self.layout.headers, strict=True):
+            yield header
+            if entry.name in kept:
+                yield kept[entry.name]
+            else:
+                yield from self.pieces(entry.name)
+        yield self.layout.trailer
 
     def _read(self, number: int, progress: Progress | None) -> memoryview:
         memory = system.private_memory(self.layout.entries[number].size)

@@ -19,14 +19,14 @@ from safemodel.errors import (
     ThresholdNotMetError,
     VerificationError,
 )
-from safemodel.format.envelope import DetachedSignatures, SignatureSet
+from safemodel.format.envelope import DetachedSignatures, SignatureRecord, SignatureSet
 from safemodel.format.limits import CLOCK_SKEW_SECONDS
 from safemodel.format.manifest import GlobalReference, Manifest
 from safemodel.trust.explanation import Explanation
 from safemodel.trust.names import ExpectedName, check_name
 from safemodel.trust.policy import NO_RULE, Rule, TrustPolicy
 from safemodel.trust.refusal import Refusal
-from safemodel.trust.signatures import Fate, JudgedRecord, JudgedSignatures, judge_signatures
+from safemodel.trust.signatures import Fate, JudgedRecord, JudgedSignatures, judge_record, judge_signatures
 
 _DAY = 86400  # seconds
 _SHOWN_MAX = 10  # names in a message
@@ -81,6 +81,7 @@ class Requirements:
         now: the verifier's clock, seconds since 1970 UTC.
         catalogue: which globals the payload may reach for.
         detached: the content of the `.sig` file, if there is one.
+        ask: the command that adds what is missing, for messages.
     """
 
     policy: TrustPolicy
@@ -88,6 +89,7 @@ class Requirements:
     now: int
     catalogue: Catalogue = field(default_factory=Unjudged)
     detached: DetachedSignatures | None = None
+    ask: str = "safemodel sign FILE --key KEY"
 
 
 def judge(digest: bytes, embedded: SignatureSet, required: Requirements) -> Explanation:
@@ -105,9 +107,23 @@ def judge(digest: bytes, embedded: SignatureSet, required: Requirements) -> Expl
         LimitExceededError: more than 16 records in all.
     """
     judged = judge_signatures(digest, embedded, required.detached, required.policy, required.now)
-    refusal = _refuse_signatures(judged, required.policy)
-    found = Explanation(required.policy, digest.hex(), judged)
-    return found if refusal is None else replace(found, refusals=(_placed(refusal, required.policy, NO_RULE),))
+    return _judged(digest, judged, required.policy)
+
+
+def judge_statement(digest: bytes, record: SignatureRecord, message: bytes, required: Requirements) -> Explanation:
+    """Judge one signature over a statement of another standard about the artifact; the gate never asks for it.
+
+    Args:
+        digest: the artifact's digest, 32 bytes.
+        record: the signature.
+        message: what it is said to sign.
+        required: what the verifier demands.
+
+    Returns:
+        A refusal, if the signature is not good.
+    """
+    judged = judge_record(record, message, required.policy, required.now)
+    return _judged(digest, JudgedSignatures((judged,)), required.policy)
 
 
 def decide(judged: Explanation, manifest: Manifest, required: Requirements) -> Explanation:
@@ -128,6 +144,12 @@ def decide(judged: Explanation, manifest: Manifest, required: Requirements) -> E
     return replace(found, refusals=refusals)
 
 
+def _judged(digest: bytes, judged: JudgedSignatures, policy: TrustPolicy) -> Explanation:
+    refusal = _refuse_signatures(judged, policy)
+    found = Explanation(policy, digest.hex(), judged)
+    return found if refusal is None else replace(found, refusals=(_placed(refusal, policy, NO_RULE),))
+
+
 def _refusals(found: Explanation, manifest: Manifest, required: Requirements) -> Iterator[Refusal]:
     """Yield every reason to refuse the claims, in order."""
     policy, rule, now = required.policy, found.rule, required.now
@@ -135,7 +157,7 @@ def _refusals(found: Explanation, manifest: Manifest, required: Requirements) ->
     if rule is NO_RULE:
         yield _no_rule(manifest.name, policy)
     else:
-        yield from _signers(found, rule)
+        yield from _signers(found, rule, required.ask)
         yield from _floor(manifest, rule)
         yield from _age(manifest, rule, now)
     yield from _validity(manifest, now)
@@ -209,14 +231,14 @@ def _no_rule(name: str, policy: TrustPolicy) -> Refusal:
     )
 
 
-def _signers(found: Explanation, rule: Rule) -> Iterator[Refusal]:
+def _signers(found: Explanation, rule: Rule, command: str) -> Iterator[Refusal]:
     """The threshold: distinct signers of the rule, and those who must be among them."""
     names = {signed.signer for signed in found.signers}
     missing = [name for name in rule.require if name not in names]
     if len(names) >= rule.threshold and not missing:
         return
     others = missing or [name for name in rule.signers if name not in names]
-    ask = f"have it signed by {_some(others)}: safemodel sign FILE --key KEY --trust {found.policy.folder}"
+    ask = f"have it signed by {_some(others)}: {command} --trust {found.policy.folder}"
     if refusal := _not_counting(record for record in found.signatures.records if record.signer in rule.signers):
         yield refusal
     elif not names:

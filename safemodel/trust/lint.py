@@ -53,7 +53,7 @@ def _signer(signer: TrustedSigner, policy: TrustPolicy, now: int) -> Iterator[Fi
         yield Finding(False, f"the keys of {signer.name} have expired", "give it new ones, or take it out")
     elif signer.has_ended(now + SOON_DAYS * _DAY):
         yield Finding(False, f"the keys of {signer.name} expire within {SOON_DAYS} days", "add new ones beside them")
-    if not any(signer.name in rule.signers for rule in policy.rules):
+    if not any(signer.name in (*rule.signers, *rule.oms) for rule in policy.rules):
         yield Finding(False, f"no rule names {signer.name}", "name it in a rule, or take it out")
 
 

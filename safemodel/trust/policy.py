@@ -79,6 +79,7 @@ class Rule:
         environment: what becomes of an artifact that was made with other versions than are installed. It is a demand
             on the machine that loads, so it is for whoever compares them; no decision in this room reads it.
         roles: `walk` where the payload is also followed at load as when it was signed.
+        oms: whose OpenSSF Model Signing bundles are accepted; a verdict of its own, on which nothing is loaded.
     """
 
     number: int
@@ -93,6 +94,7 @@ class Rule:
     deny: tuple[str, ...] = ()
     environment: str = ENVIRONMENT[0]
     roles: str = MANIFEST_ROLES
+    oms: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         among = f", among them {', '.join(self.require)}" if self.require else ""
@@ -179,7 +181,7 @@ class TrustPolicy:
         if not listed:
             raise ConfigurationError("no verifying key was given", hint="give at least one: trust='release.pub'")
         signers = tuple(TrustedSigner(name, {name: key}) for name, key in listed.items())
-        return cls(None, signers, (Rule(1, ModelNames(EVERY_NAME), tuple(listed)),))
+        return cls(None, signers, (Rule(1, ModelNames(EVERY_NAME), tuple(listed), oms=tuple(listed)),))
 
     def __str__(self) -> str:
         return f"{self.path}, version {self.version}, sha256 {self.digest}" if self.is_reviewed else "the given keys"
@@ -250,6 +252,11 @@ class TrustPolicy:
     def for_countersigning(self) -> Self:
         """Return the policy for an artifact that is still being signed: one signature is enough, all else holds."""
         return replace(self, rules=tuple(replace(rule, threshold=1, require=()) for rule in self.rules))
+
+    def for_oms(self) -> Self:
+        """Return the policy for an OpenSSF Model Signing bundle: one of those in `oms` must have signed it."""
+        rules = (replace(rule, signers=rule.oms, threshold=1, require=()) for rule in self.rules)
+        return replace(self, rules=tuple(rules))
 
     def with_choices(self, allow: Iterable[str], roles: str | None) -> Self:
         """Return the policy with what a caller may add to bare keys.

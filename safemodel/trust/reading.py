@@ -42,6 +42,7 @@ RULE_FIELDS: Final = (
     "deny",
     "environment",
     "roles",
+    "oms",
 )
 REVOKED_KINDS: Final[tuple[Literal["key", "signer", "artifact"], ...]] = ("key", "signer", "artifact")
 REVOCATION_FIELDS: Final = (*REVOKED_KINDS, "date", "reason")
@@ -140,6 +141,7 @@ def _read_rule(number: int, value: object, signers: Sequence[TrustedSigner]) -> 
             deny=table.texts("deny", check_global),
             environment=table.choice("environment", ENVIRONMENT),
             roles=table.choice("roles", ROLES),
+            oms=table.texts("oms", lambda name: one_of(name, known)),
         )
         _refuse_secret_beside_others(rule, [known[name] for name in named])
     return rule

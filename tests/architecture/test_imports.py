@@ -20,6 +20,7 @@ PUBLIC = {
     "LimitExceededError",
     "NameMismatchError",
     "NoTrustedSignatureError",
+    "OmsVerdict",
     "PayloadError",
     "PolicyError",
     "RevokedError",
@@ -29,6 +30,7 @@ PUBLIC = {
     "Signer",
     "SigningError",
     "StoreError",
+    "Subject",
     "ThresholdNotMetError",
     "TrustPolicy",
     "UnsupportedVersionError",
@@ -39,6 +41,9 @@ PUBLIC = {
     "__version__",
     "change_passphrase",
     "dump",
+    "export_cyclonedx",
+    "export_in_toto",
+    "export_oms",
     "extract",
     "generate_keyfile",
     "inspect",
@@ -49,6 +54,7 @@ PUBLIC = {
     "scan",
     "sign",
     "verify",
+    "verify_oms",
 }
 
 

@@ -27,7 +27,7 @@ exit codes:
    "signers": [{"name", "keys": [{"reference", "algorithm", "key_id", "revoked"}], "valid_from", "valid_until",
                 "contact", "revoked"}],
    "rules": [{"rule", "models", "except", "signers", "threshold", "require", "min_version", "max_age_days", "digests",
-              "allow", "deny", "environment", "roles"}],
+              "allow", "deny", "environment", "roles", "oms"}],
    "revoked": [{"of", "subject", "date", "reason"}]}
 """
 
@@ -90,7 +90,7 @@ def _keys(signer: TrustedSigner, policy: TrustPolicy) -> list[dict[str, Any]]:
 def _restrictions(rule: Rule) -> dict[str, Any]:
     """What a rule says beyond its models and signers, where it differs from a rule that says nothing."""
     plain = Rule(rule.number, rule.models, rule.signers)
-    names = ("min_version", "max_age_days", "digests", "allow", "deny", "environment", "roles")
+    names = ("min_version", "max_age_days", "digests", "allow", "deny", "environment", "roles", "oms")
     values = {name: getattr(rule, name) for name in names if getattr(rule, name) != getattr(plain, name)}
     return {name: ", ".join(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
@@ -136,6 +136,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "deny": rule.deny,
         "environment": rule.environment,
         "roles": rule.roles,
+        "oms": rule.oms,
     }
 
 
