@@ -97,7 +97,7 @@ class OmsBundle:
                 b64decode(value["dsseEnvelope"]["payload"], validate=True),
                 b64decode(signature["sig"], validate=True),
             )
-            is_ours = same(value, bundle.to_value())
+            is_ours = isinstance(bundle.hint, str) and same(value, bundle.to_value())
         except (KeyError, TypeError, ValueError):
             is_ours = False
         if not is_ours:

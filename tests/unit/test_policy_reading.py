@@ -57,6 +57,7 @@ allow = ["acme.transformers.Clip"]
 deny = ["numpy.ndarray"]
 environment = "error"
 roles = "walk"
+oms = ["bob"]
 
 [[rules]]
 models = ["acme/test-*"]
@@ -108,6 +109,7 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         ('environment = "error"', 'environment = "ignore"'),
         ('roles = "walk"', 'roles = "none"'),
         ('roles = "walk"', "roles = 1"),
+        ('oms = ["bob"]', 'oms = "bob"'),
         ("date = 2026-11-01", "date = '2026-11-01'"),
         ('reason = "left"', "reason = 1"),
     ],
@@ -168,7 +170,10 @@ WRONG: dict[str, list[tuple[str, str]]] = {
     "has a signer with a secret and public keys": [('["bob.pub"]', '["bob.pub", "env:SHARED"]')],
     "has a rule with a secret's signer and others": [('signers = ["ci"]', 'signers = ["ci", "bob"]')],
     "has a rule with a secret's signer and a threshold": [('signers = ["ci"]', 'signers = ["ci"]\nthreshold = 2')],
-    "names a signer who is not listed": [('signers = ["ci"]', 'signers = ["cy"]')],
+    "names a signer who is not listed": [
+        ('signers = ["ci"]', 'signers = ["cy"]'),
+        ('oms = ["bob"]', 'oms = ["boob"]'),
+    ],
     "requires a signer whom the rule does not name": [('require = ["alice"]', 'require = ["ci"]')],
     "has a pattern that is none": [
         ('models = ["acme/test-*"]', f"models = ['{pattern}']")
