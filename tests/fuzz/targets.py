@@ -4,12 +4,14 @@ Each has seeds, so that mutations start from bytes that are accepted.
 """
 
 import io
+import json
 import random
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fuzz import payloads
 from fuzz.mutate import mutated
@@ -68,6 +70,21 @@ def key_file(data: bytes) -> None:
         verifying_key_from_pem(data)
 
 
+def bundle(data: bytes) -> None:
+    with suppress(SafemodelError):
+        safemodel.verify_oms(io.BytesIO(_ARTIFACT), io.BytesIO(data), trust=_KEYS, name=safemodel.ANY_NAME)
+        assert json.loads(data) == json.loads(_BUNDLE), "a changed bundle was accepted"
+
+
+def _make_bundle() -> bytes:
+    secrets = [signer_from_pem(data, "passphrase") for data in _KEY_FILES if b"PRIVATE" in data]
+    key = next(signer for signer in secrets if signer.algorithm == "ecdsa-p256-sha256")
+    target = io.BytesIO()
+    options: dict[str, Any] = {"key": key, "trust": _KEYS, "name": safemodel.ANY_NAME}
+    safemodel.export_oms(io.BytesIO(_ARTIFACT), target, **options)
+    return target.getvalue()
+
+
 def _make_seeds() -> tuple[bytes, tuple[bytes, ...]]:
     with tempfile.TemporaryDirectory() as folder:
         for algorithm in ("ed25519", "ecdsa-p256-sha256", "hmac-sha256"):
@@ -83,6 +100,7 @@ _ARTIFACT, _KEY_FILES = _make_seeds()
 _KEYS = [verifying_key_from_pem(data) for data in _KEY_FILES if b"PUBLIC" in data]
 _UNVERIFIED = safemodel.inspect(io.BytesIO(_ARTIFACT))
 _SIGNATURES = _UNVERIFIED.signatures
+_BUNDLE = _make_bundle()
 _DETACHED = DetachedSignatures(bytes.fromhex(_UNVERIFIED.digest), _SIGNATURES).to_bytes()
 
 TARGETS = {
@@ -92,6 +110,7 @@ TARGETS = {
     "msgpack": Target(msgpack, (_UNVERIFIED.manifest_bytes, _SIGNATURES.to_bytes())),
     "manifest": Target(manifest, (_UNVERIFIED.manifest_bytes,)),
     "key-file": Target(key_file, _KEY_FILES),
+    "bundle": Target(bundle, (_BUNDLE,)),
     "walk": Target(payloads.fuzz_walk, payloads.seeds(), payloads.mutated_payload),
     "lexer": Target(payloads.fuzz_lexer, payloads.seeds(), payloads.mutated_payload),
     "rehearsal": Target(payloads.fuzz_rehearsal, payloads.seeds(), payloads.mutated_payload),

@@ -54,7 +54,8 @@ def test_securesystemslib_verifies(algorithm: str, described: Path, release: Any
     stranger = SSlibKey(key_id, *KEYS[algorithm], {"public": public_value(algorithm, other.public)})
     with pytest.raises(VerificationError):
         Envelope.from_dict(deepcopy(envelope)).verify([stranger], 1)
-    for change in ({"payload": "e30="}, {"payloadType": "application/json"}, {"signatures": []}):
+    changes: list[dict[str, Any]] = [{"payload": "e30="}, {"payloadType": "application/json"}, {"signatures": []}]
+    for change in changes:
         with pytest.raises((VerificationError, ValueError)):
             Envelope.from_dict(deepcopy(envelope) | change).verify([key], 1)
 

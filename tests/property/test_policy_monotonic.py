@@ -214,6 +214,13 @@ def test_more_is_never_less(case: Case) -> None:
         assert case.is_accepted or not each.is_accepted
 
 
+@settings(max_examples=50, deadline=None)
+@given(CASES, subsets(PEOPLE))
+def test_whose_bundles_are_accepted_changes_no_decision(case: Case, people: tuple[str, ...]) -> None:
+    for rule in case.policy.rules:
+        assert case.with_rule(rule.number, oms=people).is_accepted == case.is_accepted
+
+
 def test_some_are_accepted_and_some_are_not() -> None:
     seen = set()
 

@@ -2,11 +2,14 @@
 
 import argparse
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from safemodel import Signer, Subject
 from safemodel.cli import output
 from safemodel.cli.options import add_allow, add_json, add_key, add_name, add_passphrase, add_trust, completing_files
 from safemodel.cli.parser import Parser
+
+if TYPE_CHECKING:
+    from safemodel import Signer, Subject
 
 
 def add_options(parser: Parser, *, signed: bool) -> None:
@@ -24,7 +27,7 @@ def add_options(parser: Parser, *, signed: bool) -> None:
     add_json(parser)
 
 
-def show(arguments: argparse.Namespace, subject: Subject, signers: Sequence[Signer] = ()) -> None:
+def show(arguments: argparse.Namespace, subject: "Subject", signers: "Sequence[Signer]" = ()) -> None:
     """Say what was written, about what, and who signed it."""
     manifest = subject.manifest
     by = [{"key_id": signer.key_id.hex(), "algorithm": signer.algorithm} for signer in signers]
