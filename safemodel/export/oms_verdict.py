@@ -91,7 +91,7 @@ def _read_bundle(filename: Filename) -> OmsBundle:
 def _judge(
     filename: Filename, source: Source, bundle: OmsBundle, required: Requirements, progress: Progress | None
 ) -> OmsVerdict:
-    """In the order of the gate: nothing is parsed before the signature over it holds."""
+    """Judge in the order of the gate: neither statement nor manifest is parsed before the signature holds."""
     unverified = read_unverified(source)
     record = SignatureRecord(_key_id(bundle, required.policy), bundle.signature)
     digest = artifact_digest(unverified.manifest_bytes)

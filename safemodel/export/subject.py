@@ -6,7 +6,6 @@ follows from them. Nothing is read a second time, and no copy is made.
 
 import os
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -93,7 +92,7 @@ def check_target(filename: Filename, target: Filename) -> None:
     if not (isinstance(filename, str | os.PathLike) and isinstance(target, str | os.PathLike)):
         return
     for taken, what in ((filename, "the artifact itself"), (f"{os.fsdecode(filename)}{DETACHED_SUFFIX}", "signatures")):
-        if _is_same(os.fsdecode(taken), os.fsdecode(target)):
+        if os.path.realpath(os.fsdecode(taken)) == os.path.realpath(os.fsdecode(target)):
             raise ConfigurationError(
                 f"the output is the place of {what}: {os.fsdecode(target)}", hint="write it to another file"
             )
@@ -103,9 +102,3 @@ def write(target: Filename, data: bytes) -> None:
     """Write a file as a whole, or leave what is there."""
     with output(target) as file:
         file.write(data)
-
-
-def _is_same(one: str, other: str) -> bool:
-    with suppress(OSError):
-        return os.path.samefile(one, other)
-    return os.path.abspath(one) == os.path.abspath(other)

@@ -79,6 +79,11 @@ def test_an_artifact_that_says_everything(
     assert {"name": "safemodel:parameter:class_weight", "value": "null"} in card["properties"]
 
 
+def test_a_model_that_only_counts_its_features(forge: Callable[..., Path], release: Any) -> None:
+    bill = json.loads(export(forge(model={"n_features_in": 4}), release))
+    assert bill["metadata"]["component"]["modelCard"]["modelParameters"] == {"inputs": [{"format": "4 features"}]}
+
+
 def test_packages_and_their_urls(forge: Callable[..., Path], release: Any, problem_with: Any) -> None:
     urls = pytest.importorskip("packageurl", reason="needs packageurl-python")
     needed = {
