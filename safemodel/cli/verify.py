@@ -143,6 +143,12 @@ def _value(artifact: safemodel.VerifiedArtifact) -> dict[str, Any]:
         "digest": artifact.digest,
         "created": output.moment(manifest.created),
         "expires": None if manifest.expires is None else output.moment(manifest.expires),
+    } | grounds_value(artifact)
+
+
+def grounds_value(artifact: safemodel.VerifiedArtifact) -> dict[str, Any]:
+    """Return who vouches for an artifact, and by which rule, as `--json` shows it."""
+    return {
         "signers": [
             {
                 "key_id": signed.key_id,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
-from safemodel.format.container import INDEX
+from safemodel.format.container import INDEX, Layout
 from safemodel.format.content import PAYLOAD_NUMBER, Content, Progress
 from safemodel.format.envelope import artifact_digest
 from safemodel.format.manifest import Manifest
@@ -53,6 +53,7 @@ class VerifiedArtifact:
         policy: what decided.
         rule: the rule that the artifact is under.
         explanation: the decision, with its grounds.
+        layout: the container's structure.
     """
 
     manifest: Manifest
@@ -62,6 +63,7 @@ class VerifiedArtifact:
     policy: TrustPolicy
     rule: Rule
     explanation: Explanation
+    layout: Layout
 
     def __init__(self, gate: object, admission: Admission, unpickle: Unpickle) -> None:
         if gate is not _GATE:
@@ -73,6 +75,7 @@ class VerifiedArtifact:
         self.policy = admission.explanation.policy
         self.rule = admission.explanation.rule
         self.explanation = admission.explanation
+        self.layout = admission.content.layout
         self._catalogue = admission.catalogue
         self._content = admission.content
         self._unpickle = unpickle
