@@ -9,8 +9,8 @@ from safemodel.cli import output
 from safemodel.cli.failure import UsageError
 from safemodel.cli.options import completing_files
 from safemodel.cli.output import printable
-from safemodel.describe.page import Bars, BriefBlock, Page, Prose, Status, Table
-from safemodel.describe.plain import bar_of, brief_blocks, heading_of, left_out_of, lines_of, mark_of
+from safemodel.describe.page import Bars, BriefBlock, Diagram, Page, Prose, Status, Table
+from safemodel.describe.plain import bar_of, brief_blocks, heading_of, left_out_of, lines_of, mark_of, tree_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -99,6 +99,8 @@ def _block(block: BriefBlock, status: Status) -> "RenderableType":
     if isinstance(block, Bars):
         colour = _COLOURS[status]
         return _grid(((bar.label, bar.text, bar_of(bar, "\u2501", " ")) for bar in block.bars), "bold", colour)
+    if isinstance(block, Diagram):
+        return _grid(tree_of(block.root), "bold")
     if isinstance(block, Table):
         return _grid([block.headings, *block.rows])
     return _grid(block.rows)

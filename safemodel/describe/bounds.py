@@ -25,11 +25,13 @@ class Bounds:
         rows: of a list.
         text: characters of a value.
         prose: characters of a longer text.
+        steps: of a diagram.
     """
 
     rows: int
     text: int
     prose: int
+    steps: int
 
     def first(self, items: Countable[T]) -> tuple[list[T], int]:
         """Return the first items, and how many are left out."""
@@ -54,12 +56,11 @@ class Bounds:
         return (Table(headings, cells, left_out, brief),) if cells else ()
 
 
-BRIEF: Final = Bounds(rows=6, text=100, prose=200)  # what one reads on a terminal in ten seconds
-COMPARED: Final = Bounds(rows=20, text=100, prose=200)  # in each section of a comparison on a terminal
-FULL: Final = Bounds(rows=300, text=1000, prose=20_000)  # a page that a phone opens at once
+BRIEF: Final = Bounds(rows=6, text=160, prose=200, steps=10)  # what one reads on a terminal in ten seconds
+COMPARED: Final = Bounds(rows=20, text=100, prose=200, steps=0)  # in each section of a comparison on a terminal
+FULL: Final = Bounds(rows=300, text=1000, prose=20_000, steps=100)  # a page that a phone opens at once
 
 CURVE_POINTS_MAX: Final = 200
 CURVES_MAX: Final = 12
 MATRIX_MAX: Final = 30  # classes; more cannot be read
-STEPS_MAX: Final = 100  # of the whole composition
 STEP_DEPTH_MAX: Final = 8

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from safemodel.describe.bounds import STEP_DEPTH_MAX, STEPS_MAX, Bounds
+from safemodel.describe.bounds import STEP_DEPTH_MAX, Bounds
 from safemodel.describe.page import Step
 from safemodel.describe.values import list_of, text_of
 
@@ -26,17 +26,7 @@ def diagram_of(model: Mapping[str, Any], name: str, bounds: Bounds) -> Step:
         name: of the whole.
         bounds: of texts.
     """
-    return _step({**model, "name": name}, bounds, STEP_DEPTH_MAX, iter(range(STEPS_MAX)))
-
-
-def outline_of(step: Step) -> str:
-    """Return the tree in one line: `Pipeline: scale StandardScaler > clf LogisticRegression`."""
-    kind = step.kind.rpartition(".")[2]
-    if not step.steps:
-        return kind
-    inner = (" | " if step.beside else " > ").join(f"{each.name} {outline_of(each)}" for each in step.steps)
-    more = f", {step.left_out} more" if step.left_out else ""
-    return f"{kind}({inner}{more})"
+    return _step({**model, "name": name}, bounds, STEP_DEPTH_MAX, iter(range(bounds.steps)))
 
 
 def _step(value: object, bounds: Bounds, depth: int, budget: Iterator[int]) -> Step:

@@ -103,8 +103,10 @@ def _exact(value: object) -> str | Absent:
 
 
 def _title(before: Described, after: Described) -> str:
-    one, other = named(before), named(after)
-    return one if one == other else f"{one} and {other}"
+    one, other = before.manifest, after.manifest
+    if one.name != other.name:
+        return f"{named(before)} and {named(after)}"
+    return named(before) if one.version == other.version else f"{named(before)} and {other.version or 'no version'}"
 
 
 def _summary(before: Described, after: Described, found: tuple[Difference, ...]) -> str:

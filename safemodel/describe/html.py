@@ -1,8 +1,10 @@
 """A page as one self-contained HTML file: no script, no outbound link, nothing to load."""
 
 import os
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
+from itertools import chain, groupby
 from typing import Any, Final
 
 from safemodel.describe.markup import Markup, document, element
@@ -24,6 +26,7 @@ from safemodel.describe.page import (
 
 _STYLE: Final = os.path.join(os.path.dirname(__file__), "page.css")
 _CURVE: Final = (320, 160)  # units of the drawing
+_PARTS: Final = re.compile(r"[^._]*[._]+|[^._]+")
 _LEVELS: Final = 10  # of a cell's shade
 
 
@@ -52,7 +55,8 @@ def _header(page: Page) -> Markup:
 
 def _banner(page: Page) -> Markup:
     heading = "Verified" if page.status is Status.VERIFIED else "Unverified"
-    verdict = element("p", element("strong", heading), " ", page.verdict)
+    sign = element("span", "\u2713" if page.status is Status.VERIFIED else "!", class_="sign", aria_hidden="true")
+    verdict = element("p", sign, element("strong", heading), " ", page.verdict)
     return element("div", verdict, _facts(page.grounds), class_=f"banner {page.status.value}", role="note")
 
 
@@ -70,7 +74,9 @@ def _column(page: Page, *, wide: bool) -> Markup:
 
 
 def _section(section: Section) -> Markup:
-    return element("section", element("h2", section.title), *map(_block, section.blocks))
+    groups = groupby(section.blocks, key=lambda block: isinstance(block, Curve))
+    blocks = (_curves(alike) if curves else map(_block, alike) for curves, alike in groups)
+    return element("section", element("h2", section.title), *chain.from_iterable(blocks))
 
 
 def _block(block: Block) -> Markup:
@@ -78,21 +84,21 @@ def _block(block: Block) -> Markup:
 
 
 def _facts_block(facts: Facts) -> Markup:
-    return element("div", _facts(facts.rows), *_left_out(facts.left_out))
+    return element("div", _facts(facts.rows), *_left_out(facts.left_out), class_="facts")
 
 
 def _facts(rows: Iterable[tuple[str, str]]) -> Markup:
-    pairs = (element("div", element("dt", label), element("dd", value)) for label, value in rows)
+    pairs = (element("div", element("dt", *_breaking(label)), element("dd", value)) for label, value in rows)
     return element("dl", *pairs)
 
 
 def _table(table: Table) -> Markup:
     head = element("tr", *(element("th", text, scope="col") for text in table.headings))
     rows = (
-        element("tr", element("th", first, scope="row"), *(element("td", cell) for cell in rest))
+        element("tr", element("th", *_breaking(first), scope="row"), *(element("td", cell) for cell in rest))
         for first, *rest in table.rows
     )
-    whole = element("table", element("thead", head), element("tbody", *rows), class_="cells")
+    whole = element("table", element("thead", head), element("tbody", *rows), class_=f"cells of-{len(table.headings)}")
     return element("div", whole, *_left_out(table.left_out))
 
 
@@ -106,7 +112,9 @@ def _bars(bars: Bars) -> Markup:
 
 def _bar_row(bar: Bar, scale: str) -> Markup:
     plot = () if bar.share is None else (_bar(bar, bar.share, scale),)
-    return element("tr", element("th", bar.label, scope="row"), element("td", *plot), element("td", bar.text))
+    return element(
+        "tr", element("th", *_breaking(bar.label), scope="row"), element("td", *plot), element("td", bar.text)
+    )
 
 
 def _bar(bar: Bar, share: float, scale: str) -> Markup:
@@ -117,6 +125,10 @@ def _bar(bar: Bar, share: float, scale: str) -> Markup:
         element("rect", class_="track", width="100", height="8"),
         element("rect", class_="bar", width=f"{share * 100:.2f}", height="8"),
     )
+
+
+def _curves(curves: Iterable[Block]) -> tuple[Markup, ...]:
+    return (element("div", *map(_block, curves), class_="figures"),)
 
 
 def _curve(curve: Curve) -> Markup:
@@ -180,8 +192,15 @@ def _kind(name: str) -> Markup:
     """A class with its module, or text that is no name."""
     module, dot, last = name.rpartition(".")
     if not dot or not last or " " in name:
-        return element("span", name, class_="kind")
+        return element("span", name)
     return element("span", element("span", f"{module}.", class_="module"), element("wbr"), last, class_="kind")
+
+
+def _breaking(name: str) -> Iterator[Markup | str]:
+    """A name that breaks behind its dots and underscores where it does not fit into a line."""
+    for part in _PARTS.findall(name):
+        yield part
+        yield element("wbr")
 
 
 def _prose(prose: Prose) -> Markup:

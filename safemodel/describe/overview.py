@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from safemodel.describe.bounds import Bounds
 from safemodel.describe.described import Described, Voucher
-from safemodel.describe.diagram import diagram_of, outline_of
+from safemodel.describe.diagram import diagram_of
 from safemodel.describe.facts import columns_of, data_of, facts_of, parts_of
 from safemodel.describe.page import Bar, Bars, Block, Diagram, Facts, Page, Prose, Section, Status
 from safemodel.describe.plots import plots_of
@@ -14,6 +14,7 @@ from safemodel.describe.text import shorten
 from safemodel.describe.values import bytes_of, code_of, map_of, number_of, text_of
 
 _PACKAGES_MAX: Final = 4  # named in the summary of the globals
+_RUNTIME: Final = ("python", "implementation", "platform")
 
 
 def overview(described: Described, bounds: Bounds, *, written: str) -> Page:
@@ -86,7 +87,6 @@ def _model(described: Described, facts: Mapping[str, Any], bounds: Bounds) -> It
     said = [(name, text_of(value)) for name, value in facts.items() if not name.startswith("step ") and name != "class"]
     if root.steps:
         yield Diagram(root)
-        said = [("steps", outline_of(root)), *said]
     yield from bounds.facts(said)
 
 
@@ -105,11 +105,23 @@ def _notes(facts: Mapping[str, Any], bounds: Bounds) -> tuple[Block, ...]:
 
 
 def _needs(described: Described, facts: Mapping[str, Any], bounds: Bounds) -> tuple[Block, ...]:
-    said = list(_texts(facts))
+    others = [row for row in _texts(facts) if row[0] not in _RUNTIME and not row[0].startswith("platform.")]
+    said = [*_runtime(described.manifest.environment), *others]
     shown, left_out = bounds.first(described.unlisted)
     allow = [("to be allowed", name) for name in shown]
     more = [("to be allowed", f"{left_out:,} more")] if left_out else []
     return (*bounds.facts([*allow, *more]), *bounds.facts(said))
+
+
+def _runtime(environment: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield Python and the platform, each in one row."""
+    said = [text_of(environment[name]) for name in _RUNTIME[:2] if name in environment]
+    if said:
+        yield "python", ", ".join(said)
+    platform = environment.get("platform")
+    if platform:
+        parts = sorted(map_of(platform).items(), reverse=True)  # the system before the machine
+        yield "platform", " ".join(text_of(part) for _, part in parts) or text_of(platform)
 
 
 def _globals(described: Described, facts: Mapping[str, Any], bounds: Bounds) -> tuple[Block, ...]:

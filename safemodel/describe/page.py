@@ -109,6 +109,7 @@ class Diagram:
     """How the model is composed."""
 
     root: Step
+    brief: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +120,8 @@ class Prose:
     brief: bool = True
 
 
-BriefBlock = Facts | Table | Bars | Prose  # what a terminal can show, where it is brief
-Block = BriefBlock | Curve | Matrix | Diagram
+BriefBlock = Facts | Table | Bars | Prose | Diagram  # what a terminal can show, where it is brief
+Block = BriefBlock | Curve | Matrix
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
-from safemodel.describe.page import Bar, Bars, BriefBlock, Facts, Page, Prose, Section, Status, Table
+from safemodel.describe.page import Bar, Bars, BriefBlock, Diagram, Facts, Page, Prose, Section, Status, Step, Table
 from safemodel.describe.text import printable
 
 _CELLS: Final = 20  # of a bar
@@ -38,7 +38,7 @@ def brief_blocks(section: Section) -> list[BriefBlock]:
 
 def left_out_of(block: BriefBlock) -> str:
     """Return how much is missing in a block, or nothing."""
-    if isinstance(block, Prose) or not block.left_out:
+    if isinstance(block, Prose | Diagram) or not block.left_out:
         return ""
     return f"... {block.left_out:,} more, see --html or --json"
 
@@ -81,7 +81,23 @@ def _prose(prose: Prose) -> list[str]:
     return [f"  {printable(line)}" for line in prose.text.splitlines()]
 
 
+def tree_of(step: Step) -> Iterator[tuple[str, str]]:
+    """Yield each part of a composition, indented, with the last part of its class and what it is applied to."""
+    kind = step.kind.rpartition(".")[2]
+    yield step.name, f"{kind} ({step.note})" if step.note else kind
+    for each in step.steps:
+        for name, text in tree_of(each):
+            yield f"  {name}", text
+    if step.left_out:
+        yield "  ...", f"{step.left_out:,} more, see --html or --json"
+
+
+def _diagram(diagram: Diagram) -> list[str]:
+    return columns_of(tree_of(diagram.root))
+
+
 _RENDERERS: Final[dict[type[BriefBlock], Callable[[Any], list[str]]]] = {
+    Diagram: _diagram,
     Facts: _facts,
     Table: _table,
     Bars: _bars,
