@@ -139,7 +139,8 @@ def layout() -> Layout:
 
 def manifest(**claims: Any) -> Manifest:
     """A manifest with these claims, as it is before it is written."""
-    fields = {"name": "acme/churn", "version": "1.4.0", "created": 1_795_000_000, "expires": None} | claims
+    fields: dict[str, Any] = {"name": "acme/churn", "version": "1.4.0", "created": 1_795_000_000, "expires": None}
+    fields |= claims
     described = fields.pop("description", PAYLOAD)
     digests = ChunkDigests("blake3", 65_536, bytes(32))
     return Manifest(Creator("test", "1"), entries=layout().entries[:-2], digest=digests, payload=described, **fields)

@@ -53,7 +53,7 @@ def grounds_of(voucher: Voucher) -> tuple[tuple[str, str], ...]:
     """Return who signed, or is said to have, and why that counts."""
     if voucher.verified:
         return (*(("signed by", signer) for signer in voucher.signers), *voucher.grounds)
-    return tuple(("signature", f"by {signer}, not checked") for signer in voucher.signers) or (("signature", "none"),)
+    return tuple(("signature", f"not checked, by {signer}") for signer in voucher.signers) or (("signature", "none"),)
 
 
 def _verdict(voucher: Voucher) -> str:

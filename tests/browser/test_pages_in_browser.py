@@ -1,7 +1,5 @@
 """Pages in a real browser: nothing runs, nothing is asked of the network, and everybody can read them."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -121,11 +119,3 @@ def test_a_page_that_does_not_fit_is_noticed(browser: Browser, tmp_path: Path) -
     browser.open(page, width=390)
     assert not browser.ask("document.documentElement.scrollWidth <= 390")
     assert browser.ask(CONTRAST)["poor"] == ["2.85: pale"]
-
-
-def test_what_makes_a_page_imports_no_numpy() -> None:
-    code = (
-        "import sys, safemodel.cli.inspect, safemodel.cli.diff, safemodel.describe.html; print('numpy' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"

@@ -1,5 +1,7 @@
 """Pages of artifacts: what they say, that it is bounded, and that nothing in it is taken for markup or a command."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -95,7 +97,7 @@ def test_who_vouches_is_said_first() -> None:
     assert (good.status, unknown.status) == (Status.VERIFIED, Status.UNVERIFIED)
     assert ("signed by", "alice, ed25519 key 0a") in good.grounds
     assert ("rule", "1, for acme/*: 1 of alice") in good.grounds
-    assert unknown.grounds == (("signature", "by key 0a, not checked"),)
+    assert unknown.grounds == (("signature", "not checked, by key 0a"),)
     assert page(voucher=Voucher(())).grounds == (("signature", "none"),)
     assert "Unverified" in Parsed(html_of(unknown)).text.partition("Metrics")[0]
     assert "Unverified" not in Parsed(html_of(good)).text
@@ -227,13 +229,8 @@ def test_hostile_claims_stay_in_their_lines() -> None:
 
 def test_what_is_left_out_is_counted() -> None:
     parameters = {f"p{number:04}": number for number in range(1000)}
-    [facts] = [
-        block
-        for section in page(model={"parameters": parameters}).sections
-        if section.title == "Parameters"
-        for block in section.blocks
-    ]
-    assert (len(facts.rows), facts.left_out) == (FULL.rows, 1000 - FULL.rows)
+    counts = [(len(facts.rows), facts.left_out) for facts in blocks(page(model={"parameters": parameters}), Facts)]
+    assert (FULL.rows, 1000 - FULL.rows) in counts
     assert f"{1000 - FULL.rows:,} more left out" in Parsed(html_of(page(model={"parameters": parameters}))).text
     assert any("994 more" in line for line in lines_of(page(BRIEF, model={"parameters": parameters})))
     curves: dict[str, Any] = {f"c{number}": [1, 2] for number in range(20)}
@@ -242,7 +239,7 @@ def test_what_is_left_out_is_counted() -> None:
 
 def test_the_fullest_manifest_makes_a_page_of_bounded_size() -> None:
     count = MANIFEST_MAX // 40
-    widest = {
+    widest: dict[str, Any] = {
         "model": {"parameters": {f"\x00{number}": "\x00" * 20 for number in range(count)}},
         "training": {"metadata": {"notes": "&" * 1000}, "notes": '"' * MANIFEST_MAX},
     }
@@ -391,3 +388,11 @@ def test_lone_surrogates_do_not_come_as_far_as_a_page() -> None:
     with pytest.raises(FormatError):
         wire.encode("\ud800")
     assert harmless(html_of(page(training={"notes": "\ud800"})))
+
+
+def test_what_makes_a_page_imports_no_numpy() -> None:
+    code = (
+        "import sys, safemodel.cli.inspect, safemodel.cli.diff, safemodel.describe.html; print('numpy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
