@@ -120,7 +120,7 @@ def _summary(before: Described, after: Described, found: tuple[Difference, ...])
 
 def _verdict(status: Status) -> str:
     if status is Status.VERIFIED:
-        return "Signatures, policy and every byte of both were checked, and trusted keys vouch for what this page says."
+        return "Signatures, policy and every byte of both files were checked when this page was made."
     return "Anybody can have written what follows. Nobody has checked a signature."
 
 

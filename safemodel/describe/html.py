@@ -64,7 +64,7 @@ def _footer(page: Page) -> Markup:
     return element(
         "footer",
         element("p", f"Made from {page.file} at {page.written}."),
-        element("p", "This page is not signed itself: for a decision, run safemodel verify on the file."),
+        element("p", "This page itself is not signed. For a decision, run safemodel verify."),
     )
 
 
@@ -193,7 +193,7 @@ def _kind(name: str) -> Markup:
     module, dot, last = name.rpartition(".")
     if not dot or not last or " " in name:
         return element("span", name)
-    return element("span", element("span", f"{module}.", class_="module"), element("wbr"), last, class_="kind")
+    return element("span", element("span", *_breaking(f"{module}."), class_="module"), last, class_="kind")
 
 
 def _breaking(name: str) -> Iterator[Markup | str]:

@@ -58,7 +58,7 @@ def grounds_of(voucher: Voucher) -> tuple[tuple[str, str], ...]:
 
 def _verdict(voucher: Voucher) -> str:
     if voucher.verified:
-        return "Signatures, policy and every byte were checked, and a trusted key vouches for what this page says."
+        return "Signatures, policy and every byte of the file were checked when this page was made."
     return "Anybody can have written what follows. Nobody has checked a signature."
 
 

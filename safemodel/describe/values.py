@@ -41,7 +41,10 @@ def distinct(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """Return a map of pairs, in which a name that comes again is numbered."""
     found: dict[str, Any] = {}
     for number, (name, value) in enumerate(pairs, 1):
-        found[f"{name} ({number})" if name in found else name] = value
+        label = name
+        while label in found:
+            label = f"{label} ({number})"
+        found[label] = value
     return found
 
 

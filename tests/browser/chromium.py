@@ -54,7 +54,7 @@ class Browser:
         """Show a page, from scratch, and wait until it is complete."""
         self.events.clear()
         features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-        self.call("Emulation.setEmulatedMedia", features=features)
+        self.call("Emulation.setEmulatedMedia", media="", features=features)
         narrow = width < 600
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=narrow)
         self.call("Page.navigate", url=path.as_uri())

@@ -89,6 +89,14 @@ def test_a_page_can_be_printed(browser: Browser, pages: Callable[[str], Path]) -
     assert len(browser.call("Page.printToPDF")["data"]) > 1000
 
 
+def test_a_page_is_printed_dark_on_light(browser: Browser, pages: Callable[[str], Path]) -> None:
+    browser.open(pages("verified"), dark=True)
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    browser.call("Emulation.setEmulatedMedia", media="print", features=dark)
+    assert browser.ask("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert browser.ask(CONTRAST)["poor"] == []
+
+
 LOUD = {
     "error": "<script>undefined.name</script>",
     "console": "<script>console.error('x')</script>",

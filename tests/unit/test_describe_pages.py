@@ -24,7 +24,7 @@ from safemodel.describe.page import Bars, Curve, Diagram, Facts, Matrix, Page, P
 from safemodel.describe.plain import lines_of
 from safemodel.describe.plots import plots_of
 from safemodel.describe.text import shorten
-from safemodel.describe.values import bytes_of, code_of, figure_of, numbers_of
+from safemodel.describe.values import bytes_of, code_of, distinct, figure_of, numbers_of
 from safemodel.format import wire
 from safemodel.format.limits import MANIFEST_MAX
 from safemodel.format.manifest import Manifest
@@ -361,6 +361,11 @@ def test_names_that_come_twice_are_kept_apart() -> None:
     assert "2" in [value for block in blocks(page(training={"data": twice}), Facts) for _, value in block.rows]
     found = differences(described(), described(training={"data": twice}))
     assert [(each.name, each.after) for each in found] == [("age", "int64"), ("age (2)", "str")]
+
+
+def test_a_name_that_looks_numbered_hides_nothing() -> None:
+    pairs = [("a", 1), ("a (3)", 2), ("a", 3)]
+    assert list(distinct(pairs).values()) == [1, 2, 3]
 
 
 def test_values_in_words() -> None:
