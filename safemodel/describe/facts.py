@@ -1,6 +1,6 @@
 """What an artifact says, as values by section and name: what pages show, and what is compared."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any, Final
 
@@ -23,9 +23,6 @@ SECTIONS: Final = (
     "sizes",
 )
 
-_OF_MODEL_ELSEWHERE: Final = frozenset(("parameters", "steps", "sizes", "feature_names"))
-_OF_TRAINING_ELSEWHERE: Final = frozenset(("metrics", "data", "notes"))
-
 
 def facts_of(described: Described) -> dict[str, dict[str, Any]]:
     """Return what an artifact says, by section and name.
@@ -38,11 +35,12 @@ def facts_of(described: Described) -> dict[str, dict[str, Any]]:
     """
     manifest = described.manifest
     model, training = manifest.model, manifest.training
+    of_model = _rest(model, lists=("steps", "sizes", "feature_names"), maps=("parameters",))
     found: dict[str, dict[str, Any]] = {
         "artifact": _artifact(described),
         "signatures": dict.fromkeys(described.voucher.signers, "signed"),
         "metrics": distinct(flat(map_of(training.get("metrics")))),
-        "model": distinct(chain(_structure(model), flat(_without(model, _OF_MODEL_ELSEWHERE)))),
+        "model": distinct(chain(_structure(model), flat(of_model))),
         "parameters": dict(map_of(model.get("parameters"))),
         "data": distinct(chain(columns_of(described), data_of(described))),
         "environment": distinct(_environment(manifest.environment)),
@@ -61,6 +59,8 @@ def columns_of(described: Described) -> Iterator[tuple[str, Any]]:
     for column in columns:
         if isinstance(column, Mapping):
             yield text_of(column.get("name")), column.get("dtype")
+        else:
+            yield text_of(column), None
     if not columns:
         for name in list_of(described.manifest.model.get("feature_names")):
             yield text_of(name), None
@@ -68,7 +68,7 @@ def columns_of(described: Described) -> Iterator[tuple[str, Any]]:
 
 def data_of(described: Described) -> Iterator[tuple[str, Any]]:
     """Yield what else is said of the training data."""
-    yield from flat(_without(map_of(described.manifest.training.get("data")), {"columns"}))
+    yield from flat(_rest(map_of(described.manifest.training.get("data")), lists=("columns",)))
 
 
 def parts_of(described: Described) -> Iterator[tuple[str, Any]]:
@@ -99,16 +99,14 @@ def _structure(model: Mapping[str, Any], prefix: str = "step ") -> Iterator[tupl
 
 
 def _environment(environment: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    yield from flat(_without(environment, {"distributions"}))
+    yield from flat(_rest(environment, maps=("distributions",)))
     yield from map_of(environment.get("distributions")).items()
 
 
 def _metadata(training: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     yield from flat(map_of(training.get("metadata")))
-    yield from flat(_without(training, _OF_TRAINING_ELSEWHERE | {"metadata"}))
-    for name in ("metadata", "metrics", "data"):  # of another type than a map
-        if name in training and not isinstance(training[name], Mapping):
-            yield name, training[name]
+    others = _rest(training, maps=("metadata", "metrics", "data"))
+    yield from flat({name: value for name, value in others.items() if name != "notes"})
 
 
 def _sizes(described: Described) -> Iterator[tuple[str, Any]]:
@@ -119,5 +117,9 @@ def _sizes(described: Described) -> Iterator[tuple[str, Any]]:
         yield f"part {part}", size
 
 
-def _without(values: Mapping[str, Any], names: frozenset[str] | set[str]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name not in names}
+def _rest(values: Mapping[str, Any], *, lists: Iterable[str] = (), maps: Iterable[str] = ()) -> dict[str, Any]:
+    """Return what is not shown elsewhere: a list or a map of another type is shown here, as is what stands for it."""
+    elsewhere = {name for name in lists if list_of(values.get(name))} | {
+        name for name in maps if map_of(values.get(name))
+    }
+    return {name: value for name, value in values.items() if name not in elsewhere}

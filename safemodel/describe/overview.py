@@ -69,14 +69,14 @@ def _sections(described: Described, bounds: Bounds) -> Iterator[Section]:
     yield Section("Metrics", tuple(plots_of(metrics, manifest.model.get("classes"), bounds)), wide=True)
     yield Section("Needs", _needs(described, facts["environment"], bounds))
     yield Section("Example", bounds.facts(_texts(facts["example"])))
-    yield Section("Model", (*_model(described, facts["model"], bounds),), wide=True)
+    yield Section("Model", tuple(_model(described, facts["model"], bounds)), wide=True)
     parameters = [(name, code_of(value)) for name, value in facts["parameters"].items()]
     yield Section("Parameters", bounds.facts(parameters), wide=True)
     yield Section("Input", _input(described, bounds), wide=True)
     yield Section("Notes", _notes(facts["notes"], bounds), wide=True)
     yield Section("Metadata", bounds.facts(_texts(facts["metadata"])), wide=True)
     said = [(name, text) for name, text in _texts(facts["artifact"]) if name not in ("name", "version")]
-    yield Section("Artifact", (Facts(tuple(said)),))
+    yield Section("Artifact", bounds.facts(said))
     yield Section("Code it reaches for", _globals(described, facts["globals"], bounds))
     yield Section("Sizes", tuple(_sizes(described, bounds)))
 

@@ -7,8 +7,8 @@ Number = int | float
 
 
 def map_of(value: object) -> Mapping[str, Any]:
-    """Return the value where it is a map, else an empty one."""
-    return value if isinstance(value, Mapping) else {}
+    """Return the value where it is a map that stands for itself, else an empty one."""
+    return value if isinstance(value, Mapping) and not _is_stand_in(value) else {}
 
 
 def list_of(value: object) -> list[Any]:
@@ -31,8 +31,8 @@ def numbers_of(value: object) -> list[Number]:
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield every value of nested maps by its dotted name; a stand-in for a large value is one value."""
     for name, value in values.items():
-        if isinstance(value, Mapping) and value and not _is_stand_in(value):
-            yield from flat(value, f"{prefix}{name}.")
+        if inner := map_of(value):
+            yield from flat(inner, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 

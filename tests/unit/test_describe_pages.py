@@ -27,7 +27,7 @@ from safemodel.describe.text import shorten
 from safemodel.describe.values import bytes_of, code_of, distinct, figure_of, numbers_of
 from safemodel.format import wire
 from safemodel.format.limits import MANIFEST_MAX
-from safemodel.format.manifest import Manifest
+from safemodel.format.manifest import Creator, Manifest
 
 WRITTEN = "2026-11-25T08:15:38Z"
 VERIFIED = Voucher(("alice, ed25519 key 0a",), verified=True, grounds=(("rule", "1, for acme/*: 1 of alice"),))
@@ -247,19 +247,20 @@ def test_the_fullest_manifest_makes_a_page_of_bounded_size() -> None:
     assert len(html_of(page(training={"notes": "\x00" * MANIFEST_MAX}))) < 1_000_000
 
 
-_plain = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text() | st.binary(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
-    max_leaves=12,
-)
 KEYS = "class parameters steps search classes sizes metrics data notes columns name part confusion_matrix labels matrix"
 MORE = "fpr tpr distributions python platform metadata sha256 attachment shortened bytes"
 _known = st.sampled_from([*KEYS.split(), *MORE.split()])
-_claims = st.dictionaries(_known | st.text(), st.dictionaries(_known, _plain) | st.lists(_plain, max_size=3) | _plain)
+_plain = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text() | st.binary(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_known | st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+_claims = st.dictionaries(_known | st.text(), _plain, max_size=4)
 
 
-@given(model=_claims, training=_claims, environment=_claims, example=_claims)
-def test_any_claims_have_a_page(**claims: Any) -> None:
+@given(_claims)
+def test_any_claims_have_a_page(said: dict[str, Any]) -> None:
+    claims: dict[str, Any] = dict.fromkeys(("model", "training", "environment", "example"), said)
     assert harmless(html_of(page(**claims)))
     assert all(line.isprintable() for line in lines_of(page(BRIEF, **claims)))
     changed = described(**claims | {"training": {}})
@@ -361,6 +362,21 @@ def test_names_that_come_twice_are_kept_apart() -> None:
     assert "2" in [value for block in blocks(page(training={"data": twice}), Facts) for _, value in block.rows]
     found = differences(described(), described(training={"data": twice}))
     assert [(each.name, each.after) for each in found] == [("age", "int64"), ("age (2)", "str")]
+
+
+def test_what_was_moved_to_an_entry_is_named() -> None:
+    moved = {"attachment": "names", "bytes": 70_000, "sha256": "ab" * 32}
+    said = {"parameters": moved, "feature_names": moved, "steps": moved, "sizes": moved}
+    shown = [
+        row for facts in blocks(page(model=said, training={"data": {"columns": moved}}), Facts) for row in facts.rows
+    ]
+    moves = {label for label, value in shown if value.startswith("in the entry names (70000 bytes, ")}
+    assert moves == {"parameters", "feature_names", "steps", "sizes", "columns"}
+
+
+def test_a_long_creator_is_shortened() -> None:
+    long = replace(manifest(), creator=Creator("x" * 900_000, "1"))
+    assert len(html_of(overview(replace(described(), manifest=long), FULL, written=WRITTEN))) < 50_000
 
 
 def test_a_name_that_looks_numbered_hides_nothing() -> None:
