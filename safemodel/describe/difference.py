@@ -10,7 +10,7 @@ from safemodel.describe.described import Described
 from safemodel.describe.facts import facts_of
 from safemodel.describe.overview import grounds_of, named, status_of
 from safemodel.describe.page import Facts, Page, Section, Status, Table
-from safemodel.describe.values import Number, code_of, figure_of, number_of, text_of
+from safemodel.describe.untrusted import Number, code_of, figure_of, number_of, text_of
 
 _QUOTED: Final = frozenset(("parameters", "metadata"))  # where "1" and 1 are not the same
 

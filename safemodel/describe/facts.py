@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from safemodel.describe.described import Described
 from safemodel.describe.text import moment
-from safemodel.describe.values import distinct, flat, list_of, map_of, text_of
+from safemodel.describe.untrusted import distinct, flat, list_of, map_of, text_of
 
 SECTIONS: Final = (
     "artifact",

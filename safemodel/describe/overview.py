@@ -11,7 +11,7 @@ from safemodel.describe.facts import columns_of, data_of, facts_of, parts_of
 from safemodel.describe.page import Bar, Bars, Block, Diagram, Facts, Page, Prose, Section, Status
 from safemodel.describe.plots import plots_of
 from safemodel.describe.text import shorten
-from safemodel.describe.values import bytes_of, code_of, map_of, number_of, text_of
+from safemodel.describe.untrusted import bytes_of, code_of, map_of, number_of, text_of
 
 _PACKAGES_MAX: Final = 4  # named in the summary of the globals
 _RUNTIME: Final = ("python", "implementation", "platform")

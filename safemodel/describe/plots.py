@@ -6,7 +6,17 @@ from typing import Any, Final
 
 from safemodel.describe.bounds import CURVE_POINTS_MAX, CURVES_MAX, MATRIX_MAX, Bounds
 from safemodel.describe.page import Bar, Bars, Block, Curve, Matrix, Prose
-from safemodel.describe.values import Number, distinct, figure_of, flat, list_of, map_of, number_of, numbers_of, text_of
+from safemodel.describe.untrusted import (
+    Number,
+    distinct,
+    figure_of,
+    flat,
+    list_of,
+    map_of,
+    number_of,
+    numbers_of,
+    text_of,
+)
 
 _MATRIX: Final = "confusion_matrix"
 _AXES: Final = (("fpr", "tpr"), ("recall", "precision"))  # what is drawn over what

@@ -24,7 +24,7 @@ from safemodel.describe.page import Bars, Curve, Diagram, Facts, Matrix, Page, P
 from safemodel.describe.plain import lines_of
 from safemodel.describe.plots import plots_of
 from safemodel.describe.text import shorten
-from safemodel.describe.values import bytes_of, code_of, distinct, figure_of, numbers_of
+from safemodel.describe.untrusted import bytes_of, code_of, distinct, figure_of, numbers_of
 from safemodel.format import wire
 from safemodel.format.limits import MANIFEST_MAX
 from safemodel.format.manifest import Creator, Manifest
