@@ -8,18 +8,16 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from safemodel.arguments import Filename, Name, requirements, signers_of
+from safemodel.arguments import Filename, Name, Verifier, signers_of
 from safemodel.decisions import decided
 from safemodel.format.content import Progress
 from safemodel.format.manifest import Manifest, Payload
 from safemodel.format.source import open_source
 from safemodel.format.unverified import UnverifiedArtifact, read_unverified
-from safemodel.payload.allowance import catalogue_with, names_of
+from safemodel.payload.allowance import catalogue_with
 from safemodel.payload.extras import needing_numpy
-from safemodel.payload.ruled import RuledCatalogue
 from safemodel.trust.decision import Catalogue
 from safemodel.trust.gate import VerifiedArtifact, load_source, verify_source
-from safemodel.trust.loader import read_trust
 
 if TYPE_CHECKING:
     from safemodel.format.writer import ArtifactWriter
@@ -114,10 +112,9 @@ def load(
         ConfigurationError: trust, a name or an argument is missing or wrong.
         OSError: the file cannot be read.
     """
-    policy = read_trust(trust).with_choices(names_of(allow), roles)
-    catalogue = RuledCatalogue.of(policy)
-    with decided(filename, policy) as decision, open_source(filename) as source:
-        required = requirements(filename, policy, name, catalogue)
+    verifier = Verifier.of(trust, allow=allow, roles=roles)
+    with decided(filename, verifier.policy) as decision, open_source(filename) as source:
+        required = verifier.requirements(filename, name)
         artifact, value = load_source(source, required, _unpickle, progress=progress)
         decision.verified(artifact.explanation)
     return value
@@ -145,12 +142,11 @@ def verify(
         ConfigurationError: trust, a name or an argument is missing or wrong.
         OSError: the file cannot be read.
     """
-    policy = read_trust(trust).with_choices(names_of(allow), roles)
-    catalogue = RuledCatalogue.of(policy)
+    verifier = Verifier.of(trust, allow=allow, roles=roles)
     source = open_source(filename)
     try:
-        with decided(filename, policy) as decision:
-            required = requirements(filename, policy, name, catalogue)
+        with decided(filename, verifier.policy) as decision:
+            required = verifier.requirements(filename, name)
             artifact = verify_source(source, required, _unpickle, progress=progress)
             decision.verified(artifact.explanation)
         return artifact

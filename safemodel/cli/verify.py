@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import safemodel
+from safemodel.arguments import Verifier
 from safemodel.cli import output
 from safemodel.cli.failure import VERIFIED, Failure, worst
 from safemodel.cli.options import add_allow, add_json, add_name, add_trust, completing_files
 from safemodel.cli.progress import progress
-from safemodel.payload.allowance import names_of
-from safemodel.payload.ruled import RuledCatalogue
 from safemodel.trust.explanation import Explanation, SignedBy
-from safemodel.trust.loader import read_trust
 from safemodel.trust.policy import TrustPolicy
 
 if TYPE_CHECKING:
@@ -60,8 +58,7 @@ def add_parser(verbs: "Verbs") -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Verify each file, and return the worst exit code."""
-    policy = read_trust(arguments.trust).with_choices(names_of(arguments.allow), None)
-    RuledCatalogue.of(policy)  # refuses what can never be allowed, before any file is read
+    policy = Verifier.of(arguments.trust, allow=arguments.allow).policy  # refused here is what is wrong for every file
     outcomes = []
     for file in arguments.files:
         outcome = _verify(file, policy, arguments.name)
