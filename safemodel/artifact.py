@@ -85,6 +85,8 @@ def load(
     name: Name = None,
     allow: Iterable[str] | None = None,
     roles: str | None = None,
+    environment: str | None = None,
+    versions: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> Any:
     """Verify an artifact, then unpickle the verified bytes.
@@ -100,6 +102,10 @@ def load(
         roles: `manifest`, the default: globals are used in no other roles than those that are signed. `walk`: the
             payload is also followed as when it was signed, at some million opcodes a second, and must hold what the
             manifest says. With a folder, it stands in its `trust.toml`.
+        environment: what happens where other versions of libraries are installed than the model was made with:
+            `warn`, the default, `error` or `ignore`. What a folder's `trust.toml` refuses stays refused.
+        versions: versions that are accepted beside the signed one, `{"scikit-learn": ">=1.6,<1.9"}`: PEP 440 specifiers
+            by distribution, or `python`. With a folder, they stand in its `trust.toml`.
         progress: called with (bytes done, bytes in all).
 
     Returns:
@@ -108,11 +114,15 @@ def load(
     Raises:
         FormatError: not a canonical artifact.
         VerificationError: it must not be loaded; nothing was unpickled.
+        EnvironmentMismatchError: one of these: other versions are installed, and `environment` is `error`.
         PayloadError: it cannot be unpickled under the rules.
         ConfigurationError: trust, a name or an argument is missing or wrong.
         OSError: the file cannot be read.
+
+    Warns:
+        EnvironmentWarning: other versions are installed, before anything is unpickled.
     """
-    verifier = Verifier.of(trust, allow=allow, roles=roles)
+    verifier = Verifier.of(trust, allow=allow, roles=roles, environment=environment, versions=versions)
     with decided(filename, verifier.policy) as decision, open_source(filename) as source:
         required = verifier.requirements(filename, name)
         artifact, value = load_source(source, required, _unpickle, progress=progress)
@@ -127,11 +137,14 @@ def verify(
     name: Name = None,
     allow: Iterable[str] | None = None,
     roles: str | None = None,
+    environment: str | None = None,
+    versions: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> VerifiedArtifact:
     """Verify an artifact without unpickling it.
 
-    Args are those of `load`.
+    Args are those of `load`. What is installed is compared here only where `environment` is given, since whoever
+    verifies need not be the one who loads; else the result's `load()` compares it.
 
     Returns:
         The verified artifact, a context manager that holds the file open; `.load()` unpickles it.
@@ -142,11 +155,11 @@ def verify(
         ConfigurationError: trust, a name or an argument is missing or wrong.
         OSError: the file cannot be read.
     """
-    verifier = Verifier.of(trust, allow=allow, roles=roles)
+    verifier = Verifier.of(trust, allow=allow, roles=roles, environment=environment, versions=versions)
     source = open_source(filename)
     try:
         with decided(filename, verifier.policy) as decision:
-            required = verifier.requirements(filename, name)
+            required = verifier.requirements(filename, name, comparing=environment is not None)
             artifact = verify_source(source, required, _unpickle, progress=progress)
             decision.verified(artifact.explanation)
         return artifact
@@ -180,7 +193,7 @@ def _payload_writer(
     compression = _compression(compress)
     catalogue = catalogue_with(allow)
 
-    def write(file: BinaryIO, writer: "ArtifactWriter") -> tuple[Payload, bytes]:
+    def write(file: BinaryIO, writer: "ArtifactWriter") -> tuple[Payload, bytes, frozenset[str]]:
         return dump_payload(value, file, writer.write, catalogue=catalogue, compression=compression, progress=progress)
 
     return write

@@ -69,7 +69,7 @@ def _payload_writer(source: Source, allow: Iterable[str] | None, progress: Progr
 
     catalogue = catalogue_with(allow)
 
-    def write(file: BinaryIO, writer: ArtifactWriter) -> tuple[Payload, bytes]:
+    def write(file: BinaryIO, writer: ArtifactWriter) -> tuple[Payload, bytes, frozenset[str]]:
         return copy_payload(source, file, writer.write, catalogue=catalogue, progress=progress)
 
     return write

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, Self
 
 from safemodel.arguments import Filename, now, output, seconds, stem
 from safemodel.countersigning import add_signatures
+from safemodel.describe.environment import describe_environment
 from safemodel.describe.given import plain
 from safemodel.errors import ConfigurationError
 from safemodel.format.container import INDEX, Entry
@@ -21,7 +22,7 @@ from safemodel.format.writer import ArtifactWriter
 from safemodel.signing import Signer
 from safemodel.version import VERSION
 
-PayloadWriter = Callable[[BinaryIO, ArtifactWriter], tuple[Payload, bytes]]
+PayloadWriter = Callable[[BinaryIO, ArtifactWriter], tuple[Payload, bytes, frozenset[str]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,13 @@ class Claims:
             {title: plain(value, title) for title, value in given.items() if value},
         )
 
-    def manifest(self, entries: tuple[Entry, ...], digests: ChunkDigests, payload: Payload) -> Manifest:
+    def manifest(
+        self,
+        entries: tuple[Entry, ...],
+        digests: ChunkDigests,
+        payload: Payload,
+        estimator_versions: frozenset[str] = frozenset(),
+    ) -> Manifest:
         """Return the manifest that makes these claims of these contents."""
         creator = Creator("safemodel", VERSION)
         return Manifest(
@@ -82,6 +89,7 @@ class Claims:
             payload,
             model=self.model,
             training=self.training,
+            environment=describe_environment({use.module for use in payload.globals}, estimator_versions),
             example=self.example,
         )
 
@@ -106,8 +114,8 @@ def write_artifact(
         claims: what the signer says.
         signers: who signs.
         algorithm: of the chunk digests.
-        write_payload: appends the payload to the writer, and returns its description and the index; it may read back
-            from the file what it has written.
+        write_payload: appends the payload to the writer, and returns its description, the index, and the versions of
+            scikit-learn in it; it may read back from the file what it has written.
 
     Returns:
         The artifact's digest, 64 hexadecimal digits.
@@ -118,9 +126,9 @@ def write_artifact(
         OSError: the file cannot be written; what existed before is untouched.
     """
     with output(filename) as file, ArtifactWriter(file, "joblib", algorithm) as writer:
-        payload, index = write_payload(file, writer)
+        payload, index, estimator_versions = write_payload(file, writer)
         entries, digests = writer.describe({INDEX: index, **claims.attachments})
-        manifest = claims.manifest(entries, digests, payload).to_bytes()
+        manifest = claims.manifest(entries, digests, payload, estimator_versions).to_bytes()
         signed = artifact_digest(manifest)
         writer.finish(manifest, add_signatures(SignatureSet(()), signers, signed))
     return signed.hex()

@@ -22,6 +22,7 @@ from safemodel.payload.walk import Walk, walk
 if TYPE_CHECKING:
     from safemodel.payload.compression import Compression
 
+Written = tuple[Payload, bytes, frozenset[str]]
 Write = Callable[[bytes | memoryview], None]
 Progress = Callable[[int, int], None]
 
@@ -34,7 +35,7 @@ def dump_payload(
     catalogue: Catalogue,
     compression: "Compression | None" = None,
     progress: Progress | None = None,
-) -> tuple[Payload, bytes]:
+) -> Written:
     """Write the payload and describe it.
 
     Args:
@@ -46,7 +47,8 @@ def dump_payload(
         progress: called with (bytes of the stream made, 0).
 
     Returns:
-        The manifest's description of the payload, and the content of the index.
+        The manifest's description of the payload, the content of the index, and the versions of scikit-learn that the
+        estimators in it say they are of.
 
     Raises:
         PayloadError: the value cannot be pickled, or a loader would refuse it.
@@ -65,7 +67,7 @@ def dump_payload(
 
 def copy_payload(
     source: Source, file: BinaryIO, write: Write, *, catalogue: Catalogue, progress: Progress | None = None
-) -> tuple[Payload, bytes]:
+) -> Written:
     """Copy a joblib or pickle file into the payload, as it is, and describe it.
 
     Nothing is unpickled.
@@ -76,7 +78,7 @@ def copy_payload(
         progress: called with (bytes done, bytes in all).
 
     Returns:
-        The manifest's description of the payload, and the content of the index.
+        As `dump_payload`.
 
     Raises:
         PayloadError: it is no joblib or pickle file, or a loader would refuse it.
@@ -121,7 +123,7 @@ def _expanded(entry: memoryview, size: int | None) -> tuple[memoryview, str]:
     return open_stream(entry, size=size)
 
 
-def _describe(stream: memoryview, compression: str, catalogue: Catalogue) -> tuple[Payload, bytes]:
+def _describe(stream: memoryview, compression: str, catalogue: Catalogue) -> Written:
     """Walk what was written, then rehearse it as a loader will, with an inert stand-in for every global."""
     with needing_numpy():
         from safemodel.payload.loading import rehearse_payload
@@ -129,7 +131,7 @@ def _describe(stream: memoryview, compression: str, catalogue: Catalogue) -> tup
     refuse_unlisted(walked.globals, catalogue)
     payload, index = _payload(walked, compression, len(stream)), encode_index(walked.regions)
     rehearse_payload(payload, stream, index)
-    return payload, index
+    return payload, index, walked.estimator_versions
 
 
 def _payload(walked: Walk, compression: str, size: int) -> Payload:

@@ -36,6 +36,7 @@ from safemodel.payload.values import (
 
 Stack = list[Item]
 Lengths = list[int]
+_VERSION_KEY: Final = "_sklearn_version"
 RECONSTRUCTOR: Final = ("copyreg", "_reconstructor")
 
 
@@ -95,8 +96,15 @@ class Effects:
             made.set_state(state)
         put(made, state, STATE)
         if isinstance(state, Container) and type(made) is Made:
+            if state.parts and state.kind == "dict":
+                self._note_version(*state.parts[-2:])
             state.parts = None  # nothing looks into it any more, and it would keep all of the model's values
         return None
+
+    def _note_version(self, key: Item, value: Item) -> None:
+        """Keep the version of scikit-learn, which its estimators put behind the last item of their state."""
+        if isinstance(key, str) and key == _VERSION_KEY and isinstance(value, str):
+            self.lookup.census.estimator_versions.add(value)
 
     def setitems(self, stack: Stack, items: Stack, plain_pairs: int = 0) -> None:
         """Set items of a dict or an object.

@@ -61,8 +61,10 @@ class Walk:
         regions: in file order.
         counts: opcodes of all streams together; regions, raw and nested; memo slots of the stream that fills most; the
             most values inside one another, or marks open at once, whichever is more.
+        estimator_versions: of scikit-learn, as the estimators in the payload say.
     """
 
     globals: tuple[GlobalUse, ...]
     regions: tuple[Region, ...]
     counts: Counts
+    estimator_versions: frozenset[str] = frozenset()

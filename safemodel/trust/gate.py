@@ -15,7 +15,7 @@ from safemodel.format.envelope import artifact_digest
 from safemodel.format.manifest import Manifest
 from safemodel.format.source import Source
 from safemodel.format.unverified import UnverifiedArtifact, read_unverified
-from safemodel.trust.decision import Catalogue, Requirements, decide, judge
+from safemodel.trust.decision import Catalogue, Requirements, compared, decide, judge
 from safemodel.trust.explanation import Explanation, SignedBy
 from safemodel.trust.policy import WALKED_ROLES, Rule, TrustPolicy
 
@@ -30,11 +30,13 @@ class Admission:
         explanation: the decision, with its grounds.
         catalogue: which globals it may reach for, under the rule that it is under.
         content: what the manifest describes.
+        requirements: what was demanded.
     """
 
     explanation: Explanation
     catalogue: Catalogue
     content: Content
+    requirements: Requirements
 
     @property
     def manifest(self) -> Manifest:
@@ -75,6 +77,7 @@ class VerifiedArtifact:
         self.explanation = admission.explanation
         self._catalogue = admission.catalogue
         self._content = admission.content
+        self._requirements = admission.requirements
         self._unpickle = unpickle
 
     def load(self, *, progress: Progress | None = None) -> Any:
@@ -87,11 +90,20 @@ class VerifiedArtifact:
             The model.
 
         Raises:
+            EnvironmentMismatchError: other versions are installed than were signed, and the rule refuses that.
             DigestMismatchError: the file was changed since it was verified.
             PayloadError: the payload cannot be unpickled under the rules.
         """
+        if not self._requirements.comparing:
+            warn_of(compared(self.explanation, self.manifest, self._requirements).check())
         payload = self._content.read(self._content.layout.entries[PAYLOAD_NUMBER].name, progress=progress)
         return self._load_from(payload)
+
+    def requirements(self) -> list[str]:
+        """Return what pip takes to install the distributions that the model was made with: `scikit-learn==1.6.1`."""
+        from safemodel.trust.environment import requirements_of  # late: most load, and do not ask
+
+        return requirements_of(self.manifest.environment)
 
     def _load_from(self, payload: memoryview) -> Any:
         walking = self.rule.roles == WALKED_ROLES
@@ -135,7 +147,16 @@ def admit(source: Source, unverified: UnverifiedArtifact, requirements: Requirem
     judged = judge(digest, unverified.signatures, requirements).check()  # step 2
     content = Content.of(source, unverified)  # step 3: the manifest is parsed only now
     decision = decide(judged, content.manifest, requirements).check()  # step 4
-    return Admission(decision, requirements.catalogue.under(decision.rule, requirements.policy.path), content)
+    catalogue = requirements.catalogue.under(decision.rule, requirements.policy.path)
+    return Admission(decision, catalogue, content, requirements)
+
+
+def warn_of(decision: Explanation) -> None:
+    """Warn of other versions than were signed, before anything is unpickled."""
+    if decision.differences:
+        from safemodel.trust.environment import warn  # late: most often nothing differs
+
+        warn(decision)
 
 
 def verify_source(
@@ -158,6 +179,7 @@ def verify_source(
         VerificationError: it must not be loaded.
     """
     admission = admit(source, read_unverified(source), requirements)
+    warn_of(admission.explanation)
     admission.content.check(progress=progress)
     return VerifiedArtifact(_GATE, admission, unpickle)
 
@@ -170,6 +192,7 @@ def load_source(
     Args and errors are those of `verify_source`; the second value returned is the model.
     """
     admission = admit(source, read_unverified(source), requirements)
+    warn_of(admission.explanation)
     payload = admission.content.check_with_payload(progress=progress)
     artifact = VerifiedArtifact(_GATE, admission, unpickle)
     return artifact, artifact._load_from(payload)

@@ -12,6 +12,7 @@ PUBLIC = {
     "ConfigurationError",
     "DigestMismatchError",
     "EnvironmentMismatchError",
+    "EnvironmentWarning",
     "ExpiredError",
     "Finding",
     "FormatError",
