@@ -42,8 +42,10 @@ def describe_environment(modules: Iterable[str], estimator_versions: Collection[
 
 def _made_elsewhere(estimator_versions: Collection[str]) -> dict[str, Any]:
     """Return what the estimators say, when they agree on a version that is one."""
-    said = [{"distributions": {_SCIKIT_LEARN: version}} for version in estimator_versions]
-    return said[0] if len(said) == 1 and stated_distributions(said[0]) else {}
+    if len(estimator_versions) > 1:
+        return {}
+    distributions = stated_distributions({"distributions": dict.fromkeys([_SCIKIT_LEARN], *estimator_versions)})
+    return {"distributions": distributions} if distributions else {}
 
 
 def _distributions(modules: Iterable[str]) -> dict[str, str]:

@@ -231,7 +231,9 @@ def remedy(differences: Iterable[Difference]) -> str:
     found = [f'"{each.name}": "=={each.installed}"' for each in beyond if each.installed is not None]
     steps = [f"run Python {each.signed}" for each in beyond if each.name == PYTHON]
     steps += [f"to restore them: pip install {' '.join(wanted)}"] if wanted else []
-    steps += [f"to accept what is here: versions={{{', '.join(found)}}}, in a folder in the rule"] if found else []
+    steps += (
+        [f"to accept what is here: versions={{{', '.join(found)}}}, or the same in a folder's rule"] if found else []
+    )
     return "; ".join(steps)
 
 
