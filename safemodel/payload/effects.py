@@ -96,7 +96,7 @@ class Effects:
             made.set_state(state)
         put(made, state, STATE)
         if isinstance(state, Container) and type(made) is Made:
-            if state.parts and state.kind == "dict":
+            if state.kind == "dict" and state.parts:
                 self._note_version(*state.parts[-2:])
             state.parts = None  # nothing looks into it any more, and it would keep all of the model's values
         return None

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.version import Version
 
 import safemodel
 from safemodel import EnvironmentMismatchError, EnvironmentWarning, writing
+from safemodel.describe.installed import python_version
 from safemodel.errors import ConfigurationError
 from safemodel.trust.loader import read_trust
 
@@ -113,6 +115,23 @@ def test_what_is_accepted_is_not_worth_a_word(made: Callable[..., Path], release
     path = made(MADE_WITH | {"distributions": {}})
     assert safemodel.load(path, trust=release.public, environment="warn") == [1, 2]
     assert safemodel.load(path, trust=release.public, environment="error") == [1, 2]
+
+
+@pytest.mark.parametrize("part", ["major", "minor", "patch"])
+@pytest.mark.parametrize("name", ["scikit-learn", "numpy", "scipy", "pandas", "python"])
+def test_drifts_of_what_is_really_installed(name: str, part: str, made: Callable[..., Path], release: Any) -> None:
+    here = Version(python_version() if name == "python" else version(name))
+    numbers = [here.major, here.minor, here.micro]
+    numbers[["major", "minor", "patch"].index(part)] += 1
+    signed = ".".join(map(str, numbers))
+    path = made({"python": signed} if name == "python" else {"distributions": {name: signed}})
+    if (name, part) == ("scikit-learn", "minor") or part == "major":
+        with pytest.raises(EnvironmentMismatchError) as refused:
+            safemodel.load(path, trust=release.public, environment="error")
+        [difference] = refused.value.differences
+        assert (difference.name, difference.signed, difference.installed) == (name, signed, str(here))
+    else:
+        assert safemodel.load(path, trust=release.public, environment="error") == [1, 2]
 
 
 @pytest.mark.parametrize("environment", [{}, {"distributions": [1]}, {"distributions": {"numpy": "\x1b[2J"}}])
