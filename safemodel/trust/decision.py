@@ -150,13 +150,16 @@ def compared(decision: Explanation, manifest: Manifest, required: Requirements) 
     rule = decision.rule
     if required.installed is None or rule is NO_RULE or rule.environment == IGNORE:
         return decision
-    from safemodel.trust.environment import compare, refusal  # late: who only verifies compares nothing
+    from safemodel.trust.environment import compare  # late: who only verifies compares nothing
 
     differences = compare(manifest.environment, required.installed(), rule.versions)
-    if not differences and rule.environment != ERROR:
+    if differences:
+        decision = replace(decision, differences=differences)
+    if rule.environment != ERROR:
         return decision
-    decision = replace(decision, differences=differences)
-    refused = refusal(differences, manifest.name, manifest.environment) if rule.environment == ERROR else None
+    from safemodel.trust.mismatch import refusal  # late: most rules demand nothing of it
+
+    refused = refusal(differences, manifest.name, manifest.environment)
     if refused is None:
         return decision
     return replace(decision, refusals=(*decision.refusals, _placed(refused, required.policy, rule)))

@@ -9,31 +9,25 @@ Rules kept here:
 """
 
 import re
-import sys
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from safemodel.errors import ConfigurationError, EnvironmentMismatchError, EnvironmentWarning
-from safemodel.trust.refusal import Refusal
+from safemodel.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from packaging.version import Version
-
-    from safemodel.trust.explanation import Explanation
 
 Accepted = tuple[tuple[str, str], ...]
 
 PYTHON: Final = "python"
 PLATFORM: Final = "platform"
+_NO_DISTRIBUTION: Final = (PYTHON, PLATFORM)  # what these two names stand for in a table
 
 _DISTRIBUTIONS_MAX: Final = 256  # of one model; a hundred times what any needs, and each can cost a look at the disk
 _TEXT_MAX: Final = 64  # characters of a name or version; int() refuses numbers of 4,301 digits
-_SHOWN_MAX: Final = 20  # rows of a warning
 _NAME: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")  # normalised, PEP 503
 
 # How many numbers of the version must be the same. One, unless the library's own documentation says that what it
@@ -78,7 +72,7 @@ class Difference:
     Attributes:
         name: the distribution, normalised; or `python`, or `platform`.
         signed: the version that the model was made with.
-        installed: the version here; None: it is not installed.
+        installed: the version here; None: it is not installed, or has no version.
         drift: how they differ.
         accepted: whether the model may be expected to work all the same.
     """
@@ -108,8 +102,10 @@ def stated_distributions(environment: Mapping[str, Any]) -> dict[str, str]:
     stated = environment.get("distributions")
     if not isinstance(stated, Mapping) or len(stated) > _DISTRIBUTIONS_MAX:
         return {}
-    pairs = ((name, _version_of(version)) for name, version in sorted(stated.items()) if is_name(name))
-    return {name: str(version) for name, version in pairs if version is not None}
+    versions = {
+        name: _version_of(stated[name]) for name in sorted(filter(is_name, stated)) if name not in _NO_DISTRIBUTION
+    }
+    return {name: str(version) for name, version in versions.items() if version is not None}
 
 
 def stated_python(environment: Mapping[str, Any]) -> str:
@@ -125,7 +121,12 @@ def is_name(name: str) -> bool:
 
 def requirements_of(environment: Mapping[str, Any]) -> list[str]:
     """Return what pip takes to install the stated distributions, `scikit-learn==1.6.1` each."""
-    return [_requirement(name, version) for name, version in stated_distributions(environment).items()]
+    return [requirement(name, version) for name, version in stated_distributions(environment).items()]
+
+
+def requirement(name: str, version: str) -> str:
+    """Return what pip takes for one of them: a local version is on no index, so any build of the public one will do."""
+    return f"{name}=={version.partition('+')[0]}"
 
 
 def states_nothing(environment: Mapping[str, Any]) -> bool:
@@ -209,63 +210,6 @@ def _platform(environment: Mapping[str, Any], installed: Installed) -> Iterator[
         yield Difference(PLATFORM, signed, installed.platform, Drift.MACHINE, accepted=True)
 
 
-def refusal(differences: Iterable[Difference], model: str, environment: Mapping[str, Any]) -> Refusal | None:
-    """Return why a model is refused where other versions are, or None where nothing that matters differs."""
-    if states_nothing(environment):
-        return Refusal(
-            EnvironmentMismatchError,
-            f"{model} does not say what it was made with, so it cannot be compared with what is installed",
-            hint="have it signed by a version that says so, or accept it with environment='warn'",
-        )
-    beyond = [each for each in differences if not each.accepted]
-    if not beyond:
-        return None
-    shown = "; ".join(map(str, beyond[:_SHOWN_MAX])) + ("; ..." if len(beyond) > _SHOWN_MAX else "")
-    return Refusal(EnvironmentMismatchError, f"{model} was made with other versions: {shown}", hint=remedy(beyond))
-
-
-def remedy(differences: Iterable[Difference]) -> str:
-    """Say how to get what was signed."""
-    beyond = [each for each in differences if not each.accepted][:_SHOWN_MAX]
-    wanted = [f'"{_requirement(each.name, each.signed)}"' for each in beyond if each.name != PYTHON]
-    found = [f'"{each.name}": "=={each.installed}"' for each in beyond if each.installed is not None]
-    steps = [f"run Python {each.signed}" for each in beyond if each.name == PYTHON]
-    steps += [f"to restore them: pip install {' '.join(wanted)}"] if wanted else []
-    steps += (
-        [f"to accept what is here: versions={{{', '.join(found)}}}, or the same in a folder's rule"] if found else []
-    )
-    return "; ".join(steps)
-
-
-def warn(found: "Explanation") -> None:
-    """Warn of what differs beyond what is accepted, at the line that called this library.
-
-    With `-W error` the warning is raised, and the model is not loaded.
-    """
-    if all(difference.accepted for difference in found.differences):
-        return
-    text = "\n".join(_page(f"{found.model} was made with other versions than are installed", found.differences))
-    warnings.warn(EnvironmentWarning(text, found.differences), stacklevel=_callers_level())
-
-
-def table(differences: Iterable[Difference]) -> list[str]:
-    """Return one line for each difference, below a line of titles."""
-    rows = [("", "signed", "installed", "")]
-    rows += [
-        (each.name, each.signed, each.installed or "none", each.drift + (", accepted" if each.accepted else ""))
-        for each in islice(differences, _SHOWN_MAX)
-    ]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    return [
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]).rstrip()
-        for row in rows
-    ]
-
-
-def _page(title: str, differences: tuple[Difference, ...]) -> list[str]:
-    return [title, *(f"  {line}" for line in table(differences)), remedy(differences)]
-
-
 def check_versions(versions: Mapping[str, Any]) -> Accepted:
     """Return the specifiers by name, as `compare` takes them.
 
@@ -311,15 +255,3 @@ def _version_of(value: object) -> "Version | None":
     # ASCII first: the pattern of PEP 440 ignores case, and so takes the Kelvin sign for a k.
     short = isinstance(value, str) and len(value) <= _TEXT_MAX and value.isascii()
     return _parsed(value) if isinstance(value, str) and short else None
-
-
-def _requirement(name: str, version: str) -> str:
-    return f"{name}=={version.partition('+')[0]}"  # a local version is on no index; without, each build of it will do
-
-
-def _callers_level() -> int:
-    """Return how many frames above `warn` the first one is that is not of this library."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).startswith("safemodel."):
-        frame, level = frame.f_back, level + 1
-    return level

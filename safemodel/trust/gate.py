@@ -154,7 +154,7 @@ def admit(source: Source, unverified: UnverifiedArtifact, requirements: Requirem
 def warn_of(decision: Explanation) -> None:
     """Warn of other versions than were signed, before anything is unpickled."""
     if decision.differences:
-        from safemodel.trust.environment import warn  # late: most often nothing differs
+        from safemodel.trust.mismatch import warn  # late: most often nothing differs
 
         warn(decision)
 

@@ -15,13 +15,11 @@ from safemodel.trust.environment import (
     Installed,
     check_versions,
     compare,
-    refusal,
-    remedy,
     requirements_of,
     stated_python,
     states_nothing,
-    table,
 )
+from safemodel.trust.mismatch import refusal, remedy, table
 
 HERE = {
     "scikit-learn": "1.9.1",
@@ -111,6 +109,8 @@ HOSTILE_NAMES = [
     "ａ",
     "n" * 65,
     "",
+    "python",
+    "platform",
 ]
 
 
@@ -174,7 +174,7 @@ def test_what_is_no_version_states_nothing(name: str, version: str) -> None:
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
 def test_what_is_no_name_states_nothing(name: str) -> None:
-    assert compare(signed(name, "1.0"), INSTALLED) == ()
+    assert compare({"distributions": {name: "1.0"}}, INSTALLED) == ()
     assert requirements_of({"distributions": {name: "1.0"}}) == []
 
 
@@ -249,7 +249,7 @@ def test_the_remedy_restores_what_was_signed() -> None:
     assert '"scikit-learn": "==1.9.1"' in text
     assert "numpy" not in text  # it is accepted
     lines = table(differences)
-    assert [line.split()[0] for line in lines[1:]] == ["python", "catboost", "numpy", "scikit-learn", "torch"]
+    assert [line.split()[0] for line in lines[1:]] == ["python", "catboost", "scikit-learn", "torch", "numpy"]
     assert lines[2].split()[1:3] == ["1.2.8", "none"]
 
 
