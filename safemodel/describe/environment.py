@@ -6,8 +6,9 @@ keep a model.
 """
 
 import json
+import os
 import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -61,15 +62,33 @@ def _distributions(modules: Iterable[str]) -> dict[str, str]:
 def _owners(tops: frozenset[str]) -> set[str]:
     """Return the names of the distributions that top-level modules are from.
 
-    Looking through all that is installed takes a tenth of a second, so it is done for these modules once.
+    Looking through all that is installed takes a tenth of a second, so it is done only where it can find something, and
+    for the same modules once.
     """
+    owners = _look_through() if any(map(_may_be_installed, tops)) else {}
+    return {name for top in tops for name in _normalised(owners.get(top) or _editable(top))}
+
+
+def _look_through() -> Mapping[str, list[str]]:
     from importlib.metadata import packages_distributions
 
     try:
-        owners = packages_distributions()
+        return packages_distributions()
     except Exception:  # whatever somebody's damaged metadata ends with
-        return set()
-    return {name for top in tops for name in _normalised(owners.get(top) or _editable(top))}
+        return {}
+
+
+def _may_be_installed(top: str) -> bool:
+    """Tell whether a module can be one that pip installed: such a one lies beside its metadata."""
+    module = sys.modules.get(top)
+    path = getattr(module, "__file__", None)
+    if path is None:
+        return True  # not loaded, so that nothing is known of it
+    folder = os.path.dirname(os.path.dirname(path) if hasattr(module, "__path__") else path)
+    try:
+        return any(name.endswith((".dist-info", ".egg-info")) for name in os.listdir(folder or "."))
+    except OSError:
+        return True  # such as in a ZIP file
 
 
 def _editable(top: str) -> list[str]:

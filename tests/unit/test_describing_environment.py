@@ -91,6 +91,35 @@ def test_a_package_of_the_user(install: Callable[..., Path]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("file", "is_package", "looked"),
+    [
+        ("{folder}/acme.py", False, True),
+        ("{folder}/acme/__init__.py", True, True),
+        ("{folder}/own/acme.py", False, False),
+        ("{folder}/own/acme/__init__.py", True, False),
+        ("{folder}/missing.zip/acme.py", False, True),
+    ],
+)
+def test_all_that_is_installed_is_looked_through_only_where_it_can_help(
+    file: str,
+    is_package: bool,
+    looked: bool,
+    install: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    install("Acme.Transformers", top="acme\n")
+    (tmp_path / "own" / "acme").mkdir(parents=True)
+    module = ModuleType("acme")
+    module.__file__ = file.format(folder=tmp_path)
+    if is_package:
+        module.__path__ = []
+    monkeypatch.setitem(sys.modules, "acme", module)
+    found = describe_environment(["acme.text"]).get("distributions", {})
+    assert found == ({"acme-transformers": "1.2.3"} if looked else {})
+
+
+@pytest.mark.parametrize(
     ("origin", "found"),
     [
         ('{"url": "file:///src", "dir_info": {"editable": true}}', True),
