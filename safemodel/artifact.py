@@ -24,7 +24,7 @@ from safemodel.trust.loader import read_trust
 if TYPE_CHECKING:
     from safemodel.format.writer import ArtifactWriter
     from safemodel.payload.compression import Compression
-    from safemodel.writing import PayloadWriter
+    from safemodel.writing import Model, PayloadWriter
 
 
 def dump(
@@ -37,6 +37,8 @@ def dump(
     expires: datetime | int | None = None,
     metrics: Mapping[str, Any] | None = None,
     metadata: Mapping[str, Any] | None = None,
+    data: Any = None,
+    notes: str | None = None,
     compress: Any = None,
     allow: Iterable[str] | None = None,
     digest: str = "blake3",
@@ -45,6 +47,9 @@ def dump(
 ) -> str:
     """Write a model into a signed artifact.
 
+    What the model is gets captured without being asked for: its class, parameters, steps, features, classes and sizes,
+    and the commit of the git checkout that the working directory lies in; never training data (SECURITY.md).
+
     Args:
         value: the model.
         filename: the artifact's path, replaced atomically, or a seekable binary file.
@@ -52,8 +57,12 @@ def dump(
         name: the model's name, `acme/churn`; None stands for the file's stem.
         version: PEP 440 version of the model, `1.4.0`.
         expires: when it stops being acceptable: an aware datetime, or seconds since 1970 UTC.
-        metrics: how good it is, such as `{"roc_auc": 0.91}`.
+        metrics: how good it is, such as `{"roc_auc": 0.91}`; `confusion_matrix` may be a square of numbers, and
+            `labels` the names of its rows.
         metadata: anything else to keep with it: numbers, strings, lists, maps.
+        data: the table that it was trained on: a NumPy array, a pandas DataFrame, a scipy sparse matrix or a list of
+            texts. Kept are rows, columns, types and a digest, never the data.
+        notes: Markdown text, such as a model card.
         compress: as for `joblib.dump`: a level of 1 to 9 for zlib, one of `zlib`, `gzip`, `bz2`, `xz` and `lzma`, or
             both in a tuple. None or 0 does not compress, and is what loads fastest.
         allow: exact names that the catalogue does not list and the model may reach for, `acme.transformers.Clip`.
@@ -72,9 +81,12 @@ def dump(
         ConfigurationError: no key was given, or an argument is not one of its values.
         OSError: the file cannot be written; what existed before is untouched.
     """
-    from safemodel.writing import Claims, check_digest_algorithm, write_artifact  # late: who verifies writes nothing
+    from safemodel.describe.given import given  # late, these three: who verifies writes nothing
+    from safemodel.describe.source import made_at
+    from safemodel.writing import Claims, check_digest_algorithm, write_artifact
 
-    claims = Claims.of(filename, name=name, version=version, expires=expires, metrics=metrics, metadata=metadata)
+    training = given(metrics=metrics, metadata=metadata, data=data, notes=notes) | made_at()
+    claims = Claims.of(filename, name=name, version=version, expires=expires, training=training)
     check_digest_algorithm(digest)
     write_payload = _payload_writer(value, compress, allow, progress)
     return write_artifact(filename, claims, signers_of(key, passphrase), digest, write_payload)
@@ -179,13 +191,17 @@ def inspect(filename: Filename) -> UnverifiedArtifact:
 def _payload_writer(
     value: object, compress: object, allow: Iterable[str] | None, progress: Progress | None
 ) -> "PayloadWriter":
+    from safemodel.describe.model import describe_model
     from safemodel.payload.dumping import dump_payload
 
     compression = _compression(compress)
     catalogue = catalogue_with(allow)
 
-    def write(file: BinaryIO, writer: "ArtifactWriter") -> tuple[Payload, bytes]:
-        return dump_payload(value, file, writer.write, catalogue=catalogue, compression=compression, progress=progress)
+    def write(file: BinaryIO, writer: "ArtifactWriter") -> "tuple[Payload, bytes, Model]":
+        payload, index = dump_payload(
+            value, file, writer.write, catalogue=catalogue, compression=compression, progress=progress
+        )
+        return payload, index, describe_model(value)  # afterwards: whatever its properties do, the payload is as it was
 
     return write
 

@@ -4,13 +4,13 @@ Every argument is checked before any work is done, and a file appears only when 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, BinaryIO, Self
 
 from safemodel.arguments import Filename, now, output, seconds, stem
 from safemodel.countersigning import add_signatures
-from safemodel.describe.given import plain
+from safemodel.describe.attachments import fitted
 from safemodel.errors import ConfigurationError
 from safemodel.format.container import INDEX, Entry
 from safemodel.format.digests import ALGORITHMS
@@ -21,7 +21,8 @@ from safemodel.format.writer import ArtifactWriter
 from safemodel.signing import Signer
 from safemodel.version import VERSION
 
-PayloadWriter = Callable[[BinaryIO, ArtifactWriter], tuple[Payload, bytes]]
+Model = Mapping[str, Any]  # the descriptive map
+PayloadWriter = Callable[[BinaryIO, ArtifactWriter], tuple[Payload, bytes, Model]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +51,27 @@ class Claims:
         name: str | None,
         version: str | None,
         expires: datetime | int | None,
-        metrics: Mapping[str, Any] | None,
-        metadata: Mapping[str, Any] | None,
+        training: Mapping[str, Any],
     ) -> Self:
-        """Check what the user gives; the arguments are those of `dump`.
+        """Check what the user gives; the arguments are those of `dump`, and what `describe.given` makes of the rest.
 
         Raises:
             FormatError: a name, version or value has no place in the format.
             ConfigurationError: a file object whose model has no name, or a time without a zone.
         """
-        given = {"metrics": metrics, "metadata": metadata}
+        fitted({"training": training})  # refuses what cannot be stored, before any work is done
         return cls(
             check_model_name(stem(filename) if name is None else name),
             None if version is None else check_model_version(version),
             now(),
             seconds(expires),
-            {title: plain(value, title) for title, value in given.items() if value},
+            training,
         )
+
+    def describing(self, model: Model) -> Self:
+        """Return these claims with what the model is; values too large for a manifest move to attachments."""
+        maps, moved = fitted({"model": model, "training": self.training})
+        return replace(self, **maps, attachments={**self.attachments, **moved})
 
     def manifest(self, entries: tuple[Entry, ...], digests: ChunkDigests, payload: Payload) -> Manifest:
         """Return the manifest that makes these claims of these contents."""
@@ -106,19 +111,20 @@ def write_artifact(
         claims: what the signer says.
         signers: who signs.
         algorithm: of the chunk digests.
-        write_payload: appends the payload to the writer, and returns its description and the index; it may read back
-            from the file what it has written.
+        write_payload: appends the payload to the writer, and returns its description, the index and what the model is;
+            it may read back from the file what it has written.
 
     Returns:
         The artifact's digest, 64 hexadecimal digits.
 
     Raises:
         SigningError: a key is given twice, or a signer failed.
-        FormatError: the manifest would be too large.
+        FormatError: the manifest or an attachment would be too large.
         OSError: the file cannot be written; what existed before is untouched.
     """
     with output(filename) as file, ArtifactWriter(file, "joblib", algorithm) as writer:
-        payload, index = write_payload(file, writer)
+        payload, index, model = write_payload(file, writer)
+        claims = claims.describing(model)
         entries, digests = writer.describe({INDEX: index, **claims.attachments})
         manifest = claims.manifest(entries, digests, payload).to_bytes()
         signed = artifact_digest(manifest)

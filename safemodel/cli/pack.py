@@ -12,7 +12,7 @@ from safemodel.cli.failure import UsageError
 from safemodel.cli.options import add_allow, add_json, add_key, add_passphrase, completing_files, passphrase_of
 from safemodel.cli.progress import progress
 from safemodel.errors import ConfigurationError, FormatError
-from safemodel.format.limits import MANIFEST_MAX
+from safemodel.format.limits import DESCRIPTION_ATTACHMENT_MAX, NOTES_MAX
 from safemodel.format.names import check_model_name, check_model_version
 from safemodel.format.source import open_source
 
@@ -52,6 +52,7 @@ def add_parser(verbs: "Verbs") -> None:
         "--metric", action="append", metavar="NAME=NUMBER", default=[], help="how good it is; again for more"
     )
     completing_files(parser.add_argument("--metadata", metavar="FILE.json", help="a JSON object to keep with it"))
+    completing_files(parser.add_argument("--notes", metavar="FILE.md", help="a text to keep with it, in Markdown"))
     add_allow(parser)
     add_passphrase(parser)
     add_json(parser)
@@ -64,6 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     version = arguments.model_version and _checked(check_model_version, arguments.model_version, "--model-version")
     metrics = _metrics(arguments.metric)
     metadata = None if arguments.metadata is None else _read_object(arguments.metadata)
+    notes = None if arguments.notes is None else _read_text(arguments.notes)
     signers = signers_of(arguments.key, passphrase_of(arguments))
     with progress(f"packing {arguments.payload}") as report:
         digest = safemodel.pack(
@@ -74,6 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
             version=version,
             metrics=metrics,
             metadata=metadata,
+            notes=notes,
             allow=arguments.allow,
             progress=report,
         )
@@ -127,17 +130,32 @@ def _metrics(given: Iterable[str]) -> dict[str, int | float]:
     return metrics
 
 
-def _read_object(path: str) -> dict[str, Any]:
-    """Read a JSON object, no larger than what fits into a manifest."""
+def _read(path: str, maximum: int) -> bytes:
+    """Read a file; one that is too long reads as empty."""
     with open_source(path) as source:
-        size = source.size
-        data = source.read(0, size) if size <= MANIFEST_MAX else b""
+        return source.read(0, source.size) if source.size <= maximum else b""
+
+
+def _read_text(path: str) -> str:
+    try:
+        text = _read(path, NOTES_MAX).decode("utf-8")
+    except UnicodeDecodeError:
+        text = ""
+    if not text:
+        raise ConfigurationError(f"expected a text in UTF-8 of 1 to {NOTES_MAX} bytes: {path}")
+    return text
+
+
+def _read_object(path: str) -> dict[str, Any]:
+    """Read a JSON object."""
+    data = _read(path, DESCRIPTION_ATTACHMENT_MAX)
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise ConfigurationError(
-            f"expected a JSON object of at most {MANIFEST_MAX} bytes: {path}", hint='for example {"trained_on": "..."}'
+            f"expected a JSON object of at most {DESCRIPTION_ATTACHMENT_MAX} bytes: {path}",
+            hint='for example {"trained_on": "..."}',
         )
     return value

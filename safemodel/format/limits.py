@@ -27,6 +27,10 @@ DIGEST_SIZE = 32
 ALIGNMENT = 4096  # of the payload's data: a page, so that it can be mapped and arrays keep their alignment
 ZIP64_FROM = 2**32 - 1  # a size or offset from here on needs a zip64 field; this very size is refused when packing
 
+DESCRIPTION_MAX = 128 * KIB  # of `model` and `training` in a manifest; larger values move into attachments
+DESCRIPTION_ATTACHMENT_MAX = 16 * MIB  # of one that moved: the names of half a million features
+NOTES_MAX = 1 * MIB  # bytes of a text that somebody is to read
+
 MODEL_NAME_MAX = 128  # bytes of a model's name, "acme/churn"
 MODEL_VERSION_MAX = 64  # characters; Python refuses to read numbers of more than 4,300 digits
 WIRE_DEPTH_MAX = 32  # nesting of msgpack values

@@ -56,16 +56,16 @@ def dump_payload(
     if compression is None:
         _pickle(value, write, progress)
         with _mapped(file) as stream:
-            return _describe(stream, "none", catalogue)
+            return _describe(stream, "none", catalogue)[:2]
     with compression.applied(write) as write_compressed:
         size = _pickle(value, write_compressed, progress)
     with _mapped(file) as entry:
-        return _describe(*_expanded(entry, size), catalogue)
+        return _describe(*_expanded(entry, size), catalogue)[:2]
 
 
 def copy_payload(
     source: Source, file: BinaryIO, write: Write, *, catalogue: Catalogue, progress: Progress | None = None
-) -> tuple[Payload, bytes]:
+) -> tuple[Payload, bytes, str]:
     """Copy a joblib or pickle file into the payload, as it is, and describe it.
 
     Nothing is unpickled.
@@ -76,7 +76,8 @@ def copy_payload(
         progress: called with (bytes done, bytes in all).
 
     Returns:
-        The manifest's description of the payload, and the content of the index.
+        The manifest's description of the payload, the content of the index, and the class of the object in it; that is
+        empty where the stream does not plainly say.
 
     Raises:
         PayloadError: it is no joblib or pickle file, or a loader would refuse it.
@@ -121,7 +122,7 @@ def _expanded(entry: memoryview, size: int | None) -> tuple[memoryview, str]:
     return open_stream(entry, size=size)
 
 
-def _describe(stream: memoryview, compression: str, catalogue: Catalogue) -> tuple[Payload, bytes]:
+def _describe(stream: memoryview, compression: str, catalogue: Catalogue) -> tuple[Payload, bytes, str]:
     """Walk what was written, then rehearse it as a loader will, with an inert stand-in for every global."""
     with needing_numpy():
         from safemodel.payload.loading import rehearse_payload
@@ -129,7 +130,7 @@ def _describe(stream: memoryview, compression: str, catalogue: Catalogue) -> tup
     refuse_unlisted(walked.globals, catalogue)
     payload, index = _payload(walked, compression, len(stream)), encode_index(walked.regions)
     rehearse_payload(payload, stream, index)
-    return payload, index
+    return payload, index, walked.root
 
 
 def _payload(walked: Walk, compression: str, size: int) -> Payload:

@@ -59,6 +59,7 @@ class Walk:
     Attributes:
         globals: sorted by module and name, each pair once.
         regions: in file order.
+        root: the class of the object that the payload holds; empty where that is not plain to see.
         counts: opcodes of all streams together; regions, raw and nested; memo slots of the stream that fills most; the
             most values inside one another, or marks open at once, whichever is more.
     """
@@ -66,3 +67,4 @@ class Walk:
     globals: tuple[GlobalUse, ...]
     regions: tuple[Region, ...]
     counts: Counts
+    root: str = ""
