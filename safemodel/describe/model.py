@@ -53,7 +53,8 @@ def _parameters(model: Step) -> dict[str, Any] | None:
     if isinstance(value, type) or not hasattr(type(value), "get_params"):
         return None
     found = value.get_params(deep=True)
-    return {key(name): summary(found[name]) for name in sorted(found)[:_PARAMETERS_MAX]}
+    names = sorted(name for name in found if isinstance(name, str))
+    return {key(name): summary(found[name]) for name in names[:_PARAMETERS_MAX]}
 
 
 def _steps(model: Step) -> list[dict[str, Any]]:
@@ -116,15 +117,16 @@ def _outputs(model: Step) -> int | None:
     final = _final(model.value)
     if not hasattr(type(final), "predict"):
         return None
-    stated = summary(_read(final, "n_outputs_"))
+    held, classes = attributes(final), _read(final, "classes_")
+    stated, weights = summary(held.get("n_outputs_")), held.get("coef_")
     if type(stated) is int:
         return stated
-    classes, weights = _read(final, "classes_"), _read(final, "coef_")
     if isinstance(classes, list):
         return len(classes)
-    if classes is not _ABSENT or getattr(weights, "ndim", 0) == 1:
+    shape: Any = getattr(weights, "shape", ())
+    if classes is not _ABSENT or len(shape) == 1:
         return 1
-    return int(weights.shape[0]) if getattr(weights, "ndim", 0) == 2 else None
+    return int(shape[0]) if len(shape) == 2 else None
 
 
 def _final(value: Any) -> Any:

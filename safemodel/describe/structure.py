@@ -1,12 +1,13 @@
 """How a model is composed: the tree of its steps, read from the attributes of each, without calling any of them.
 
 A step is what has both `fit` and `get_params`: the items of pipelines, unions, column transformers, votes and stacks by
-their names, and whatever estimator lies in a public attribute. Of `estimator` and `estimator_`, the fitted one counts.
-The hundred trees of a forest are its parts, not its steps.
+their names, and whatever estimator lies in a public attribute, or in a dict or list that is the model. Of `estimator`
+and `estimator_` or `best_estimator_`, the fitted one counts. The hundred trees of a forest are its parts, and no steps.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 from safemodel.describe.values import class_name, key, summary
@@ -84,23 +85,23 @@ class _Composition:
 
 def _parts(value: Any) -> Iterator[tuple[str, str, Any, Any]]:
     """Yield name, path from the value, estimator and columns of each part."""
-    if type(value) is dict:
-        for number, (name, item) in enumerate(value.items()):
+    if type(value) in (dict, list, tuple):
+        named = value.items() if type(value) is dict else enumerate(value)
+        for name, item in islice(named, _STEPS_MAX):
             if _is_estimator(item):
-                yield key(name), f"[{key(name)!a}]" if isinstance(name, str) else f"[{number}]", item, None
-        return
-    if type(value) in (list, tuple):
-        yield from (
-            (str(number), f"[{number}]", item, None) for number, item in enumerate(value) if _is_estimator(item)
-        )
+                yield key(name), f"[{key(name)!a}]" if isinstance(name, str) else f"[{key(name)}]", item, None
         return
     held = attributes(value)
     listed = next((name for name in _LISTS if _is_named_list(held.get(name))), None)
     if listed is not None:
         yield from _listed(listed, held[listed])
     for name, item in held.items():
-        if isinstance(name, str) and not name.startswith("_") and f"{name}_" not in held and _is_estimator(item):
+        if isinstance(name, str) and _is_estimator(item) and not _is_private_or_superseded(name, held):
             yield key(name), f".{key(name)}", item, None
+
+
+def _is_private_or_superseded(name: str, held: dict[str, Any]) -> bool:
+    return name.startswith("_") or f"{name}_" in held or f"best_{name}_" in held
 
 
 def _listed(attribute: str, items: list[Any]) -> Iterator[tuple[str, str, Any, Any]]:
@@ -123,10 +124,12 @@ def _is_estimator(value: object) -> bool:
 
 
 def _columns(value: Any) -> Any:
-    """Return the columns of a transformer as texts: names, or numbers; of a slice or a mask, what it says."""
+    """Return the columns of a transformer as texts: names or numbers, of a slice its ends."""
     if isinstance(value, slice):
         return [":".join("" if end is None else key(end) for end in (value.start, value.stop))]
     listed = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(listed, list) and listed and all(type(item) is bool for item in listed):
+        listed = [number for number, chosen in enumerate(listed) if chosen]
     plain = summary(listed)
     if isinstance(plain, list):
         return [item if isinstance(item, str) else key(item) for item in plain]

@@ -12,6 +12,7 @@ import math
 import os
 import re
 import sys
+from collections.abc import Iterator
 from datetime import date, time
 from functools import lru_cache
 from itertools import islice
@@ -28,10 +29,11 @@ _NAME_MAX: Final = 200  # characters of a class's name, of a key, and of what is
 _SEEN: Final = 4096  # characters of a long text that are looked at
 _SIZE_MAX: Final = 2048  # bytes of a collection that is not shortened
 _NODES_MAX: Final = 10_000  # values looked at in one parameter; beyond, no digest
+_FIRST: Final = 20  # of those that are shown beyond
 _DEPTH_MAX: Final = 8  # collections inside one another; deeper ones, and those that hold themselves, are their class
 _BITS_MAX: Final = 1024  # of an integer that is written out; turning long ones into text takes quadratic time
 _NOT_FINITE: Final = ("nan", "inf", "-inf")
-_NAMED: Final = (FunctionType, BuiltinFunctionType, MethodType)
+_NAMED: Final = (type, FunctionType, BuiltinFunctionType, MethodType)
 _COLLECTIONS: Final = (dict, list, tuple, set, frozenset)
 
 
@@ -49,13 +51,11 @@ def summary(value: object) -> Any:
         return _Summary().of(value)
     except _TooMuch:
         return _beginning(value)
-    except Exception:  # whatever the value's own code raises
-        return class_name(type(value))
 
 
 def class_name(cls: type) -> str:
     """Return the full name of a class, `sklearn.pipeline.Pipeline`; of a builtin one, just its name."""
-    return _qualified(getattr(cls, "__module__", None), getattr(cls, "__qualname__", None))
+    return _qualified(_stored(cls, "__module__"), _stored(cls, "__qualname__"))
 
 
 def text(value: str) -> str:
@@ -86,6 +86,12 @@ def shortened(beginning: str, length: int, digest: str | None) -> dict[str, Any]
     return found if digest is None else found | {"sha256": digest}
 
 
+def _members(value: Any) -> Iterator[Any]:
+    """Iterate as the builtin class does, whatever the value's own class says."""
+    base = next(each for each in (list, tuple, set, frozenset) if issubclass(type(value), each))
+    return base.__iter__(value)
+
+
 class _TooMuch(Exception):
     """More values than are looked at."""
 
@@ -105,17 +111,16 @@ class _Summary:
             return value
         if issubclass(kind, _COLLECTIONS):
             return _fitting(value, self._collection(value, depth)) if depth < _DEPTH_MAX else class_name(kind)
-        if is_table(value):
-            return _table(value)
-        return _scalar(value, kind)
+        try:
+            return _table(value) if is_table(value) else _scalar(value, kind)
+        except Exception:  # whatever the value's own code raises
+            return class_name(kind)
 
     def _collection(self, value: Any, depth: int) -> Any:
-        if isinstance(value, dict):
+        if issubclass(type(value), dict):
             return {key(name): self.of(item, depth + 1) for name, item in dict.items(value)}
-        if isinstance(value, set | frozenset):
-            return sorted((self.of(item, depth + 1) for item in frozenset(value)), key=wire.encode)
-        items = list.__iter__(value) if isinstance(value, list) else tuple.__iter__(value)
-        return [self.of(item, depth + 1) for item in items]
+        members = [self.of(item, depth + 1) for item in _members(value)]
+        return members if issubclass(type(value), list | tuple) else sorted(members, key=wire.encode)
 
 
 def _fitting(value: Any, plain: Any) -> Any:
@@ -137,13 +142,17 @@ def _is_rows(plain: Any) -> bool:
     return any(type(item) is float or item in _NOT_FINITE for row in plain for item in row)
 
 
-def _beginning(value: Any) -> Any:
-    """Describe a collection of more values than are looked at."""
-    try:
-        first = summary(dict(islice(dict.items(value), 5)) if isinstance(value, dict) else list(islice(value, 5)))
-        return shortened(first if isinstance(first, str) else json.dumps(first, ensure_ascii=False), len(value), None)
-    except Exception:
-        return class_name(type(value))
+def _beginning(value: Any) -> dict[str, Any]:
+    """Describe a collection of more values than are looked at: its first ones, and of collections in it the class."""
+    if issubclass(type(value), dict):
+        first: Any = {key(name): _shallow(item) for name, item in islice(dict.items(value), _FIRST)}
+    else:
+        first = [_shallow(item) for item in islice(_members(value), _FIRST)]
+    return shortened(json.dumps(first, ensure_ascii=False), len(value), None)
+
+
+def _shallow(value: object) -> Any:
+    return class_name(type(value)) if issubclass(type(value), _COLLECTIONS) else summary(value)
 
 
 def _table(value: Any) -> dict[str, Any]:
@@ -185,7 +194,7 @@ def _of_numpy(value: Any, kind: type) -> Any:
         return str(value.name)
     if numpy is not None and issubclass(kind, numpy.ufunc):
         return f"numpy.{value.__name__}"
-    if isinstance(value, type | _NAMED):
+    if issubclass(kind, _NAMED):
         return _qualified(getattr(value, "__module__", None), getattr(value, "__qualname__", None))
     return class_name(kind)
 
@@ -209,6 +218,13 @@ def _wide(number: int) -> str:
     return str(number) if number.bit_length() <= _BITS_MAX else f"an integer of {number.bit_length()} bits"
 
 
+def _stored(cls: type, name: str) -> object:
+    try:
+        return type.__getattribute__(cls, name)  # whatever its metaclass says
+    except AttributeError:
+        return None
+
+
 def _qualified(module: object, name: object) -> str:
     found = [part for part in (module, name) if isinstance(part, str) and part != "builtins"]
     return _front(".".join(found)) or "unnamed"
@@ -220,9 +236,13 @@ def _home(own: str) -> re.Pattern[str]:
 
     A user's name ends at the next separator or line: it may hold blanks, and one word too many is better gone.
     """
-    known = [re.escape(path) for path in {own, os.path.realpath(own)} if len(path) > 1 and path != "~"]
+    known = [
+        rf"{re.escape(path)}(?![\w.-])"
+        for path in sorted({own, os.path.realpath(own)})
+        if len(path) > 1  # "~" or "/" where there is none
+    ]
     common = [
-        r"(?:/(?:var|export|mnt|net|nfs|data))?/+(?:home|Users)/+[^/\\\n]+",
+        r"(?:/(?:var|export|mnt|net|nfs|data))?/(?:home|Users)/+[^/\\\n]+",
         r"/root(?![\w.-])",
         r"(?:[A-Za-z]:|\\\\[^\\\n]+)[\\/]+(?i:Users|Documents and Settings)[\\/]+[^/\\\n]+",
     ]
