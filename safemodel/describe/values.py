@@ -12,7 +12,6 @@ import math
 import os
 import re
 import sys
-from collections.abc import Iterator
 from datetime import date, time
 from functools import lru_cache
 from itertools import islice
@@ -86,10 +85,9 @@ def shortened(beginning: str, length: int, digest: str | None) -> dict[str, Any]
     return found if digest is None else found | {"sha256": digest}
 
 
-def _members(value: Any) -> Iterator[Any]:
-    """Iterate as the builtin class does, whatever the value's own class says."""
-    base = next(each for each in (list, tuple, set, frozenset) if issubclass(type(value), each))
-    return base.__iter__(value)
+def _base(value: Any) -> Any:
+    """Return the builtin class whose methods are used, whatever those of the value's own class do."""
+    return next(each for each in _COLLECTIONS if issubclass(type(value), each))
 
 
 class _TooMuch(Exception):
@@ -119,7 +117,7 @@ class _Summary:
     def _collection(self, value: Any, depth: int) -> Any:
         if issubclass(type(value), dict):
             return {key(name): self.of(item, depth + 1) for name, item in dict.items(value)}
-        members = [self.of(item, depth + 1) for item in _members(value)]
+        members = [self.of(item, depth + 1) for item in _base(value).__iter__(value)]
         return members if issubclass(type(value), list | tuple) else sorted(members, key=wire.encode)
 
 
@@ -147,8 +145,8 @@ def _beginning(value: Any) -> dict[str, Any]:
     if issubclass(type(value), dict):
         first: Any = {key(name): _shallow(item) for name, item in islice(dict.items(value), _FIRST)}
     else:
-        first = [_shallow(item) for item in islice(_members(value), _FIRST)]
-    return shortened(json.dumps(first, ensure_ascii=False), len(value), None)
+        first = [_shallow(item) for item in islice(_base(value).__iter__(value), _FIRST)]
+    return shortened(json.dumps(first, ensure_ascii=False), _base(value).__len__(value), None)
 
 
 def _shallow(value: object) -> Any:

@@ -40,6 +40,14 @@ class Hostile:
         raise RuntimeError
 
 
+class HostileList(list[int]):
+    def __iter__(self) -> Any:
+        raise RuntimeError
+
+    def __len__(self) -> int:
+        raise RuntimeError
+
+
 class Meta(type):
     def __getattribute__(cls, name: str) -> Any:
         raise RuntimeError(name)
@@ -55,9 +63,8 @@ class Broken(float):
 
 
 class HostileArray(np.ndarray[Any, Any]):
-    @property
-    def shape(self) -> Any:
-        raise RuntimeError
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError(name)
 
 
 def holding_itself() -> list[Any]:
@@ -112,6 +119,7 @@ def wide(depth: int) -> Any:
         (OfHostileClass(), f"{__name__}.OfHostileClass"),
         ([Hostile(), 1], [f"{__name__}.Hostile", 1]),
         (np.zeros(3).view(HostileArray), f"{__name__}.HostileArray"),
+        (HostileList([1, 2]), [1, 2]),
         (holding_itself(), [1, [1, [1, [1, [1, [1, [1, [1, "list"]]]]]]]]),
     ],
     ids=lambda value: str(type(value)),
