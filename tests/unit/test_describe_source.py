@@ -103,7 +103,6 @@ def test_nothing_that_the_checkout_names_runs(git: Git, tmp_path: Path) -> None:
         "core.fsmonitor",
         "core.sshCommand",
         "core.pager",
-        "core.editor",
         "filter.evil.clean",
         "gpg.program",
     ):
