@@ -82,10 +82,12 @@ def dump(
         OSError: the file cannot be written; what existed before is untouched.
     """
     from safemodel.describe.given import given  # late, these three: who verifies writes nothing
-    from safemodel.describe.source import made_at
+    from safemodel.describe.source import describe_source
     from safemodel.writing import Claims, check_digest_algorithm, write_artifact
 
-    training = given(metrics=metrics, metadata=metadata, data=data, notes=notes) | made_at()
+    training = given(metrics=metrics, metadata=metadata, data=data, notes=notes)
+    if source := describe_source():
+        training["source"] = source
     claims = Claims.of(filename, name=name, version=version, expires=expires, training=training)
     check_digest_algorithm(digest)
     write_payload = _payload_writer(value, compress, allow, progress)

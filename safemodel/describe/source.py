@@ -47,12 +47,6 @@ _STATUS: Final = (
 )
 
 
-def made_at() -> dict[str, Any]:
-    """Return `{"source": ...}` for the map `training`, or nothing."""
-    source = describe_source()
-    return {"source": source} if source else {}
-
-
 def describe_source() -> dict[str, Any]:
     """Describe the checkout that the working directory lies in.
 

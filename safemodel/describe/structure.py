@@ -43,7 +43,7 @@ class Step:
 
     def to_value(self) -> dict[str, Any]:
         """Return it as it stands in the manifest."""
-        kind = self.value if isinstance(self.value, str) else class_name(type(self.value))
+        kind = key(self.value) if isinstance(self.value, str) else class_name(type(self.value))
         found: dict[str, Any] = {"name": self.name, "class": kind}
         if self.columns is not None:
             found["columns"] = self.columns

@@ -172,6 +172,7 @@ def test_home_folders_are_not_captured() -> None:
     model = Pipeline([("clf", Ridge())], memory=joblib.Memory(HOME, verbose=0))
     assert "alice" not in repr(described(model))
     assert described(Pipeline([("clf", Ridge())], memory=HOME))["parameters"]["memory"] == "~"
+    assert "alice" not in repr(described(Pipeline([(HOME, HOME)])))
 
 
 class Hostile(BaseEstimator):  # type: ignore[misc]
