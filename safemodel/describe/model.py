@@ -1,11 +1,13 @@
 """What a model is, captured when it is dumped (docs/spec.md, section "Descriptive maps").
 
 Nothing here fails, warns, or changes the model: what cannot be found out is left out. Attributes are read where they
-are stored, and computed only where the class has a plain property, which stores nothing.
+are stored, and computed only by what usually stores nothing: a cached property would stay in the model.
 """
 
+import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 from safemodel.describe.sizes import sizes
@@ -52,9 +54,27 @@ def _parameters(model: Step) -> dict[str, Any] | None:
     value = model.value
     if isinstance(value, type) or not hasattr(type(value), "get_params"):
         return None
-    found = value.get_params(deep=True)
+    with _random_states_kept(model):
+        found = value.get_params(deep=True)
     names = sorted(name for name in found if isinstance(name, str))
     return {key(name): summary(found[name]) for name in names[:_PARAMETERS_MAX]}
+
+
+@contextmanager
+def _random_states_kept(model: Step) -> Iterator[None]:
+    """Put random states back as they were: XGBoost's `get_params` draws a number from one."""
+    random: Any = sys.modules.get("numpy.random")
+    held = [] if random is None else [each for step in model.walk() for each in attributes(step.value).values()]
+    states = [each for each in held if isinstance(each, random.RandomState)]
+    generators = [each.bit_generator for each in held if isinstance(each, random.Generator)]
+    before = [each.get_state(legacy=False) for each in states], [each.state for each in generators]
+    try:
+        yield
+    finally:
+        for state, kept in zip(states, before[0], strict=True):
+            state.set_state(kept)
+        for generator, kept in zip(generators, before[1], strict=True):
+            generator.state = kept
 
 
 def _steps(model: Step) -> list[dict[str, Any]]:
@@ -144,14 +164,12 @@ def _final(value: Any) -> Any:
 
 
 def _read(value: Any, name: str) -> Any:
-    """Return an attribute that is stored, or what a property computes; other descriptors may store what they do."""
+    """Return an attribute that is stored, or computed by a property or for a wrapper by its `__getattr__`."""
     held = attributes(value)
     if name in held:
         return held[name]
-    for cls in type(value).__mro__:
-        if name in vars(cls):
-            return getattr(value, name) if isinstance(vars(cls)[name], property) else _ABSENT
-    return _ABSENT
+    of_class = next((vars(cls)[name] for cls in type(value).__mro__ if name in vars(cls)), None)
+    return getattr(value, name, _ABSENT) if of_class is None or isinstance(of_class, property) else _ABSENT
 
 
 _QUESTIONS: Final[dict[str, Callable[[Step], Any]]] = {

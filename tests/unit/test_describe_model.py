@@ -213,6 +213,25 @@ def test_a_hostile_estimator() -> None:
     assert set(describe_model(Hostile(RecursionError()))) == {"class"}
 
 
+class Drawing(BaseEstimator):  # type: ignore[misc]
+    """Draws from its random state when it is asked for its parameters, as XGBoost's estimators do."""
+
+    def __init__(self, random_state: Any) -> None:
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None) -> "Drawing":
+        return self
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        return {"random_state": self.random_state.bytes(4)}
+
+
+@pytest.mark.parametrize("random_state", [np.random.RandomState(0), np.random.default_rng(0)])
+def test_random_states_stay_as_they_were(random_state: Any) -> None:
+    assert "parameters" in described(Drawing(random_state))
+    assert "parameters" in described(make_pipeline(Drawing(random_state)))
+
+
 def test_an_interrupt_is_no_answer() -> None:
     with pytest.raises(KeyboardInterrupt):
         describe_model(Hostile(KeyboardInterrupt()))
