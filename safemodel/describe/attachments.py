@@ -6,6 +6,7 @@ The largest value goes first, and no more go than must, so that what describes a
 import hashlib
 import re
 from collections.abc import Mapping
+from itertools import count
 from typing import Any, Final
 
 from safemodel.errors import DigestMismatchError, LimitExceededError
@@ -105,5 +106,5 @@ def _replaced(value: Descriptions, path: tuple[str, ...], new: Any) -> Descripti
 def _name(path: tuple[str, ...], taken: Mapping[str, bytes]) -> str:
     """Name an entry after the place that its content comes from (docs/spec.md, section "Entries")."""
     stem = re.sub("[^a-z0-9_.-]+", "-", ".".join(path).lower())[:_STEM_MAX].strip("_.-")
-    number = sum(name.startswith(stem) for name in taken)
-    return f"{stem}.{number}.msgpack" if number else f"{stem}.msgpack"
+    names = (f"{stem}.{number}.msgpack" if number else f"{stem}.msgpack" for number in count())
+    return next(name for name in names if name not in taken)

@@ -55,6 +55,10 @@ def test_names_do_not_collide_and_are_entry_names() -> None:
     metadata: dict[str, Any] = {f"{'KEY' * 30}{number}": "x" * 10**5 * 3**number for number in range(4)}
     maps, attachments = fitted({"training": {"metadata": metadata | {"": "y" * 10**4}}})
     assert len(attachments) > 1
+    _, same = fitted({"model": {"x.1": "y" * 10**6, "x": "y" * 10**5, "X": "y" * 90_000}, "training": {}})
+    assert list(same) == ["model.x.1.msgpack", "model.x.msgpack"]
+    _, same = fitted({"model": {"x.1": "y" * 10**6, "x": "y" * 10**5 * 2, "X": "y" * 150_000}, "training": {}})
+    assert list(same) == ["model.x.1.msgpack", "model.x.msgpack", "model.x.2.msgpack"]
     assert all(re.fullmatch("[a-z0-9][a-z0-9_.-]{0,62}[a-z0-9]", name) for name in attachments)
     assert len(wire.encode(maps)) <= DESCRIPTION_MAX
 
