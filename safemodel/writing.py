@@ -4,7 +4,7 @@ Every argument is checked before any work is done, and a file appears only when 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, BinaryIO, Self
 
@@ -67,6 +67,10 @@ class Claims:
             seconds(expires),
             {title: plain(value, title) for title, value in given.items() if value},
         )
+
+    def with_example(self, described: Mapping[str, Any], attachments: Mapping[str, bytes]) -> Self:
+        """Return the same claims with an example: its descriptive map, and the attachments that hold it."""
+        return replace(self, example=described, attachments={**self.attachments, **attachments})
 
     def manifest(self, entries: tuple[Entry, ...], digests: ChunkDigests, payload: Payload) -> Manifest:
         """Return the manifest that makes these claims of these contents."""
