@@ -40,15 +40,15 @@ def array_to_wire(array: "Array", where: str) -> dict[str, Any]:
     if array.dtype.kind == "O":
         items = [scalar_to_wire(item, f"{where}[{number}]") for number, item in enumerate(array.ravel())]
         return {"kind": OBJECTS, "shape": shape, "items": items}
-    dtype = array.dtype.newbyteorder("<")
-    if not _is_simple(dtype.str) or dtype.names is not None:
+    name = array.dtype.str.replace(">", "<")
+    if not _is_simple(name):
         raise FormatError(
             f"{where} has dtype {array.dtype}, which an example cannot hold",
             hint="convert it to numbers, booleans, texts or datetimes",
         )
     order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
-    data = array.astype(dtype, copy=False).tobytes("F" if order == "F" else "C")
-    return {"kind": ARRAY, "dtype": dtype.str, "order": order, "shape": shape, "data": data}
+    data = array.astype(name, copy=False).tobytes(order)
+    return {"kind": ARRAY, "dtype": name, "order": order, "shape": shape, "data": data}
 
 
 def array_from_wire(fields: Fields, where: str) -> "Array":

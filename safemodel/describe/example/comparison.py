@@ -132,10 +132,8 @@ def _values(output: Any) -> "Array":
     """The array behind an array or a column of pandas, whose missing values become None where it has no NaN."""
     import numpy as np
 
-    if isinstance(output, np.ndarray):
-        return output
     if isinstance(output.dtype, np.dtype):
-        return np.asarray(output.to_numpy())
+        return np.asarray(output)
     if output.dtype.kind == "f":
         return np.asarray(output.to_numpy(dtype=np.float64, na_value=np.nan))
     return np.asarray(output.astype(object).where(output.notna(), None).to_numpy())
