@@ -25,7 +25,12 @@ from safemodel.describe.example.example import METHODS
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what libraries say of such data does not matter
 
-LEFT_OUT = {"MultiLabelBinarizer", "PatchExtractor", "FeatureHasher", "LocalOutlierFactor"}  # sets, images, pairs; below
+LEFT_OUT = {
+    "MultiLabelBinarizer",
+    "PatchExtractor",
+    "FeatureHasher",
+    "LocalOutlierFactor",
+}  # sets, images, pairs; below
 BOOSTERS = {"xgboost": others.xgboost_models, "lightgbm": others.lightgbm_models}
 
 

@@ -181,7 +181,7 @@ UNFIT: dict[str, Callable[[], Any]] = {
     "extended precision": lambda: np.zeros(2, np.longdouble),
     "texts of any width": lambda: np.array(["a"], np.dtypes.StringDType()),
     "units of several days": lambda: np.zeros(1, "datetime64[7D]"),
-    "a masked array": lambda: np.ma.masked_array([1, 2], [0, 1]),
+    "a masked array": lambda: np.ma.masked_array([1, 2], [False, True]),
     "sparse with keys": lambda: sparse.dok_matrix((2, 2)),
     "sparse with one dimension": lambda: sparse.csr_array(np.array([1, 0])),
     "several levels of rows": lambda: pd.DataFrame({"a": [1]}, index=pd.MultiIndex.from_tuples([("a", "b")])),

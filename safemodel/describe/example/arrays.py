@@ -2,7 +2,7 @@
 
 import math
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from safemodel.describe.example.plain import scalar_from_wire, scalar_to_wire
 from safemodel.errors import FormatError, LimitExceededError
@@ -46,7 +46,7 @@ def array_to_wire(array: "Array", where: str) -> dict[str, Any]:
             f"{where} has dtype {array.dtype}, which an example cannot hold",
             hint="convert it to numbers, booleans, texts or datetimes",
         )
-    order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
+    order: Literal["C", "F"] = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
     data = array.astype(name, copy=False).tobytes(order)
     return {"kind": ARRAY, "dtype": name, "order": order, "shape": shape, "data": data}
 
@@ -86,6 +86,19 @@ def objects_from_wire(fields: Fields, where: str) -> "Array":
         raise FormatError(f"{where} has {len(items)} items, its shape says {math.prod(shape)}")
     array: Array = np.fromiter(items, object, len(items))
     return array.reshape(shape)
+
+
+def vector_from_wire(fields: Fields, name: str, where: str) -> "Array":
+    """Take a field that holds an array of one dimension. Raises as `array_from_wire`."""
+    where = f"{where}.{name}"
+    inner = Fields(fields.take(name, dict), where)
+    if inner.take("kind", str) != ARRAY:
+        raise FormatError(f"{where} is no array")
+    array = array_from_wire(inner, where)
+    inner.finish()
+    if array.ndim != 1:
+        raise FormatError(f"{where} has {array.ndim} dimensions, expected one")
+    return array
 
 
 def _is_simple(name: str) -> bool:

@@ -8,6 +8,7 @@ from safemodel.describe.example.arrays import (
     array_from_wire,
     array_to_wire,
     objects_from_wire,
+    vector_from_wire,
 )
 from safemodel.describe.example.plain import scalar_from_wire, scalar_to_wire
 from safemodel.errors import FormatError
@@ -189,7 +190,9 @@ def _texts(fields: Fields, where: str) -> tuple[Any, Any]:
 def _categories(fields: Fields, where: str) -> tuple[Any, Any]:
     import pandas as pd
 
-    codes = _nested_array(fields, "codes", "i", where)
+    codes = vector_from_wire(fields, "codes", where)
+    if codes.dtype.kind != "i":
+        raise FormatError(f"{where}.codes has dtype {codes.dtype}, expected integers")
     labels = _column_from_wire(fields.take("categories", dict), f"{where}.categories")
     dtype = pd.CategoricalDtype(pd.Index(labels, dtype=labels.dtype), fields.take("ordered", bool))
     return pd.Categorical.from_codes(codes, dtype=dtype), dtype
@@ -202,8 +205,10 @@ def _nullable(fields: Fields, where: str) -> tuple[Any, Any]:
     if name not in _NULLABLE_DTYPES:
         raise FormatError(f"{where} has dtype {name[:64]!r}, which pandas does not have with missing values")
     dtype: Any = pd.api.types.pandas_dtype(name)
-    values = _nested_array(fields, "values", dtype.numpy_dtype.kind, where)
-    missing = _nested_array(fields, "missing", "b", where)
+    values = vector_from_wire(fields, "values", where)
+    missing = vector_from_wire(fields, "missing", where)
+    if values.dtype != dtype.numpy_dtype or missing.dtype != bool:
+        raise FormatError(f"{where} has values of dtype {values.dtype} and a mask of {missing.dtype}")
     return dtype.construct_array_type()(values, missing), dtype
 
 
@@ -214,16 +219,6 @@ _READERS: Final = {
     _CATEGORIES: _categories,
     _NULLABLE: _nullable,
 }
-
-
-def _nested_array(fields: Fields, name: str, kind: str, where: str) -> "Array":
-    inner = Fields(fields.take(name, dict), f"{where}.{name}")
-    inner.take("kind", str)
-    array = array_from_wire(inner, f"{where}.{name}")
-    inner.finish()
-    if array.dtype.kind != kind or array.ndim != 1:
-        raise FormatError(f"{where}.{name} has dtype {array.dtype} and {array.ndim} dimensions")
-    return array
 
 
 def _text(value: object, where: str) -> str | None:

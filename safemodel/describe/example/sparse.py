@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, Final
 
-from safemodel.describe.example.arrays import ARRAY, array_from_wire, array_to_wire
+from safemodel.describe.example.arrays import array_to_wire, vector_from_wire
 from safemodel.errors import FormatError
 from safemodel.format.schema import Fields, expect, expect_range
 
@@ -49,7 +49,7 @@ def sparse_from_wire(fields: Fields, where: str) -> Any:
     name = fields.take("format", str)
     matrix = fields.take("matrix", bool)
     shape = fields.take_list("shape", _length)
-    data, indices, pointers = (_part(fields, part, where) for part in ("data", "indices", "indptr"))
+    data, indices, pointers = (vector_from_wire(fields, part, where) for part in ("data", "indices", "indptr"))
     if name not in _FORMATS or len(shape) != 2:
         raise FormatError(f"{where} is no sparse matrix in the form csr or csc")
     major, minor = shape if name == "csr" else reversed(shape)
@@ -59,17 +59,6 @@ def sparse_from_wire(fields: Fields, where: str) -> Any:
 
 def _length(value: object, where: str) -> int:
     return expect_range(expect(value, int, where), 0, _LENGTH_MAX, where)
-
-
-def _part(fields: Fields, name: str, where: str) -> "Array":
-    part = Fields(fields.take(name, dict), f"{where}.{name}")
-    if part.take("kind", str) != ARRAY:
-        raise FormatError(f"{where}.{name} is no array")
-    array = array_from_wire(part, f"{where}.{name}")
-    part.finish()
-    if array.ndim != 1:
-        raise FormatError(f"{where}.{name} has {array.ndim} dimensions, expected one")
-    return array
 
 
 def _check_parts(data: "Array", indices: "Array", pointers: "Array", major: int, minor: int, where: str) -> None:
