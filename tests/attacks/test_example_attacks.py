@@ -7,6 +7,7 @@ first.
 import random
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -235,7 +236,8 @@ def test_only_our_errors_come_of_changed_parts(seed: bytes, data: st.DataObject)
     value = wire.decode(seed, maximum=EXAMPLE_MAX, where="test")
     for _ in range(data.draw(st.integers(1, 3))):
         container, key = data.draw(st.sampled_from(list(places(value))))
-        container[key] = data.draw(LEAVES | st.integers(-(2**63), 2**64 - 1) | st.binary(max_size=40) | st.text())
+        drawn = data.draw(LEAVES | st.integers(-(2**63), 2**64 - 1) | st.binary(max_size=40) | st.text())
+        container[key] = deepcopy(drawn)
     _read_and_use(encoded(value))
 
 
