@@ -225,8 +225,7 @@ def _unpickle(catalogue: Catalogue, walking: bool, manifest: Manifest, payload: 
 
 
 def _run_example(value: object, inputs: object, tolerance: float | None) -> tuple[dict[str, Any], dict[str, bytes]]:
-    with needing_numpy():
-        from safemodel.describe.example.example import Example as Kept
+    from safemodel.describe.example.example import Example as Kept
 
     return Kept.of(value, inputs, tolerance).to_claims()
 

@@ -137,7 +137,7 @@ BAD: dict[str, object] = {
     "a column of an unknown kind": column(**COLUMN | {"kind": "sparse"}),
     "codes beyond the categories": column(**CATEGORIES | {"categories": LABELS, "codes": integers(0, 2)}),
     "codes below none": column(**CATEGORIES | {"categories": LABELS, "codes": integers(0, -2)}),
-    "codes that are no integers": column(**CATEGORIES | {"categories": LABELS, "codes": ARRAY}),
+    "codes that are no integers": column(**CATEGORIES | {"categories": LABELS, "codes": integers(0, 1, dtype="<f8")}),
     "a category twice": column(**CATEGORIES | {"categories": LABELS | {"items": ["a", "a"]}}),
     "a category that is missing": column(**CATEGORIES),
     "a nullable dtype that there is not": column(**NULLABLE | {"dtype": "object"}),

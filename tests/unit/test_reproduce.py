@@ -1,11 +1,13 @@
 """An artifact with an example: what `dump` keeps, what `reproduce` finds, and what `load(reproduce=True)` refuses."""
 
 import io
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -272,3 +274,28 @@ def test_a_changed_attachment_is_refused(dump: Callable[..., Path], release: Any
         with pytest.raises(safemodel.DigestMismatchError):
             artifact.reproduce()
     assert canary == []
+
+
+def test_a_library_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    described, attachments = Example.of(
+        LogisticRegression().fit(pd.DataFrame(X), LABELS), pd.DataFrame(X[:5]), None
+    ).to_claims()
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(PayloadError) as caught:
+        Example.read(described, lambda name, maximum: attachments[name])
+    assert isinstance(caught.value.__cause__, ImportError)
+
+
+def test_outputs_of_several_kinds() -> None:
+    """The tolerance is that of the coarsest number in any of them."""
+
+    class Several:
+        def predict(self, rows: Any) -> Any:
+            return [rows[:, 0].astype(np.float32), np.array(["a"] * len(rows))]
+
+        def transform(self, rows: Any) -> Any:
+            return pd.DataFrame({"a": rows[:, 0], "b": "x"})
+
+    example = Example.of(Several(), X[:5], None)
+    assert example.tolerance == 1e-4
+    assert example.reproduced_by(Several()).agrees

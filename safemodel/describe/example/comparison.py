@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 SMALL: Final = 1e-3  # of the largest number of an output: below it, a number's error is judged as if it were that large
 _CHANGED_MAX: Final = 10
-_LABEL_MAX: Final = 60
+_TEXT_MAX: Final = 100  # characters of a label, or of what an output is
 
 
 def compare(method: str, then: Any, now: Any, tolerance: float) -> Difference:
@@ -25,7 +25,7 @@ def compare(method: str, then: Any, now: Any, tolerance: float) -> Difference:
     """
     rows = rows_of(then)
     if (expected := form(then)) != (found := form(now)):
-        return Difference(method, rows, rows, reason=f"gives {found}, expected {expected}")
+        return Difference(method, rows, rows, reason=f"gives {_short(found)}, expected {_short(expected)}")
     total = _Found()
     for part, other, numbers in _pairs(then, now):
         if _is_inexact(part, other):
@@ -38,14 +38,14 @@ def compare(method: str, then: Any, now: Any, tolerance: float) -> Difference:
 def form(value: Any) -> str:
     """Return what kind of output it is and of which shape, as far as two outputs must have it in common."""
     if isinstance(value, list):
-        return f"{len(value)} outputs ({', '.join(map(form, value[:3]))})"
+        return f"{len(value)} outputs ({', '.join(map(form, value))})"
     if _is_frame(value):
-        return f"a data frame of shape {value.shape} with columns {', '.join(map(str, value.columns))[:200]}"
+        return f"a data frame of shape {value.shape} with columns {', '.join(map(repr, value.columns))}"
     shape = getattr(value, "shape", None)
     if not isinstance(shape, tuple):
         return f"a {type(value).__name__}"
     sparse = "a sparse matrix" if hasattr(value, "tocsr") else "values"
-    return f"{sparse} of shape {shape}"
+    return f"{sparse} of shape {tuple(map(int, shape))}"
 
 
 def rows_of(value: Any) -> int:
@@ -149,5 +149,8 @@ def _is_inexact(then: "Array", now: "Array") -> bool:
 
 
 def _label(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _LABEL_MAX else f"{text[:_LABEL_MAX]}..."
+    return _short(repr(value))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _TEXT_MAX else f"{text[:_TEXT_MAX]}..."
