@@ -91,7 +91,9 @@ def _axis_to_wire(axis: Any, where: str) -> dict[str, Any]:
     import pandas as pd
 
     if isinstance(axis, pd.MultiIndex):
-        raise FormatError(f"{where} has several levels, which an example cannot hold", hint="X.reset_index() or rename")
+        raise FormatError(
+            f"{where} has several levels, which an example cannot hold", hint="give it one level: X.reset_index()"
+        )
     name = scalar_to_wire(axis.name, f"{where}.name")
     if isinstance(axis, pd.RangeIndex):
         return {"name": name, "range": [axis.start, axis.stop, axis.step]}
