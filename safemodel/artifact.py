@@ -58,8 +58,8 @@ def dump(
         metadata: anything else to keep with it: numbers, strings, lists, maps.
         example: a few rows of inputs, `X[:5]`: a NumPy array, a pandas DataFrame, a SciPy sparse matrix, or a list of
             texts. They are kept in the artifact, readable by whoever has the file, with what the model gives for them
-            (`predict`, `predict_proba` or else `decision_function`, `transform`), so that a loader can tell whether
-            it still does.
+            (`predict`, `predict_proba` or else `decision_function`, `transform`, those of them that work), so that a
+            loader can tell whether it still does.
         example_tolerance: the largest relative difference of floating-point numbers that counts as the same prediction,
             from 0 to below 1; everything else must be equal. None stands for 1e-6 where the predictions are float64,
             1e-4 where some are float32, 1e-2 where some are float16.

@@ -17,6 +17,7 @@ from safemodel.format.unverified import UnverifiedArtifact
 
 Progress = Callable[[int, int], None]
 PAYLOAD_NUMBER = 1  # of the payload among the entries
+INDEX_NUMBER = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +62,14 @@ class Content:
         """
         self._hash(self.chunks, None, progress)
 
-    def check_with_payload(self, *, progress: Progress | None = None) -> memoryview:
-        """Hash every chunk, and return the payload in private memory. Raises as `check`."""
-        self._hash([chunk for chunk in self.chunks if chunk.entry != PAYLOAD_NUMBER], None, None)
-        return self._read(PAYLOAD_NUMBER, progress)
+    def check_with_payload(self, *, progress: Progress | None = None) -> tuple[memoryview, memoryview]:
+        """Hash every chunk, and return the payload and its index in private memory. Raises as `check`."""
+        others = [chunk for chunk in self.chunks if chunk.entry != PAYLOAD_NUMBER]
+        memory = system.private_memory(sum(chunk.size for chunk in others))
+        self._hash(others, memory, None)
+        first = self.layout.entries[0].size  # before the index
+        index = memory[first : first + self.layout.entries[INDEX_NUMBER].size]
+        return self._read(PAYLOAD_NUMBER, progress), index
 
     def read(self, name: str, *, progress: Progress | None = None) -> memoryview:
         """Return one entry before `digests` in private memory, where it was hashed.

@@ -106,7 +106,7 @@ class VerifiedArtifact:
             PayloadError: the payload cannot be unpickled under the rules.
         """
         payload = self._content.read(self._content.layout.entries[PAYLOAD_NUMBER].name, progress=progress)
-        return self._load_from(payload)
+        return self._load_from(payload, self._content.read(INDEX))
 
     def reproduce(self, *, tolerance: float | None = None, progress: Progress | None = None) -> "Reproduction":
         """Load the model, and run it on the inputs of its example.
@@ -134,9 +134,9 @@ class VerifiedArtifact:
     def _example(self) -> Example:
         return self._read_example(self.manifest.example, self._content.attachment)
 
-    def _load_from(self, payload: memoryview) -> Any:
+    def _load_from(self, payload: memoryview, index: memoryview) -> Any:
         walking = self.rule.roles == WALKED_ROLES
-        return self._unpickle(self._catalogue, walking, self.manifest, payload, bytes(self._content.read(INDEX)))
+        return self._unpickle(self._catalogue, walking, self.manifest, payload, bytes(index))
 
     def close(self) -> None:
         """Close the file."""
@@ -230,10 +230,10 @@ def load_source(
         DriftError: it predicts something else.
     """
     admission = admit(source, read_unverified(source), requirements)
-    payload = admission.content.check_with_payload(progress=progress)
+    payload, index = admission.content.check_with_payload(progress=progress)
     artifact = VerifiedArtifact(_GATE, admission, unpickle, read_example)
     example = artifact._example() if reproduce else None
-    value = artifact._load_from(payload)
+    value = artifact._load_from(payload, index)
     if example is not None:
         example.reproduced_by(value).check()
     return artifact, value

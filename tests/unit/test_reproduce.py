@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
@@ -54,6 +55,12 @@ def drifted(dump: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Calla
         return dump(model, example=X[:5])
 
     return make
+
+
+def test_a_method_that_this_model_cannot_do_is_left_out(dump: Callable[..., Path], release: Any) -> None:
+    model = LinearDiscriminantAnalysis(solver="lsqr").fit(X, LABELS)  # whose transform only other solvers have
+    found = reproduce(dump(model, example=X[:5]), release)
+    assert [each.method for each in found.differences] == ["predict", "predict_proba"]
 
 
 def reproduce(path: Path, release: Any, **options: Any) -> safemodel.Reproduction:

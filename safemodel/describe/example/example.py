@@ -123,18 +123,22 @@ def _methods_of(model: Any) -> list[str]:
 
 
 def _outputs(model: Any, methods: list[str], stored: bytes) -> dict[str, Any]:
-    return {method: _output(model, method, stored) for method in methods}
-
-
-def _output(model: Any, method: str, stored: bytes) -> Any:
-    inputs = table_from_bytes(stored, "example")
-    try:
-        return getattr(model, method)(inputs)
-    except Exception as error:
+    """What each method gives; some models have one that works with other settings only."""
+    outputs: dict[str, Any] = {}
+    failures: list[tuple[str, Exception]] = []
+    for method in methods:
+        inputs = table_from_bytes(stored, "example")
+        try:
+            outputs[method] = getattr(model, method)(inputs)
+        except Exception as error:
+            failures.append((method, error))
+    if not outputs:
+        method, cause = failures[0]
         raise PayloadError(
-            f"the model cannot be run on its example: {method} {_said(error)}",
+            f"the model cannot be run on its example: {method} {_said(cause)}",
             hint="give rows such as the model was fitted to: example=X[:5]",
-        ) from error
+        ) from cause
+    return outputs
 
 
 def _said(error: BaseException) -> str:
