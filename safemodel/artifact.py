@@ -4,7 +4,7 @@ Each resolves its arguments into values first, then does its work, and writes on
 with it pickle, joblib and NumPy, is imported by the verbs that need it and by no other.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -18,7 +18,7 @@ from safemodel.payload.allowance import catalogue_with, names_of
 from safemodel.payload.extras import needing_numpy
 from safemodel.payload.ruled import RuledCatalogue
 from safemodel.trust.decision import Catalogue
-from safemodel.trust.gate import VerifiedArtifact, load_source, verify_source
+from safemodel.trust.gate import Example, VerifiedArtifact, load_source, verify_source
 from safemodel.trust.loader import read_trust
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ def dump(
     metadata: Mapping[str, Any] | None = None,
     data: Any = None,
     notes: str | None = None,
+    example: Any = None,
+    example_tolerance: float | None = None,
     compress: Any = None,
     allow: Iterable[str] | None = None,
     digest: str = "blake3",
@@ -63,6 +65,13 @@ def dump(
         data: the table that it was trained on: a NumPy array, a pandas DataFrame, a scipy sparse matrix or a list of
             texts. Kept are rows, columns, types and a digest, never the data.
         notes: Markdown text, such as a model card.
+        example: a few rows of inputs, `X[:5]`: a NumPy array, a pandas DataFrame, a SciPy sparse matrix, or a list of
+            texts. They are kept in the artifact, readable by whoever has the file, with what the model gives for them
+            (`predict`, `predict_proba` or else `decision_function`, `transform`, those of them that work), so that a
+            loader can tell whether it still does.
+        example_tolerance: the largest relative difference of floating-point numbers that counts as the same prediction,
+            from 0 to below 1; everything else must be equal. None stands for 1e-6 where the predictions are float64,
+            1e-4 where some are float32, 1e-2 where some are float16.
         compress: as for `joblib.dump`: a level of 1 to 9 for zlib, one of `zlib`, `gzip`, `bz2`, `xz` and `lzma`, or
             both in a tuple. None or 0 does not compress, and is what loads fastest.
         allow: exact names that the catalogue does not list and the model may reach for, `acme.transformers.Clip`.
@@ -74,11 +83,12 @@ def dump(
         The artifact's digest: SHA-256 of the signed manifest, 64 hexadecimal digits.
 
     Raises:
-        PayloadError: the model cannot be pickled, or a loader would refuse it.
+        PayloadError: the model cannot be pickled, or a loader would refuse it; or it fails on its example.
         GlobalNotAllowedError: the model reaches for what is neither in the catalogue nor in `allow`.
-        FormatError: a name, version or value has no place in the format.
+        FormatError: a name, version, value or example has no place in the format.
         KeyMaterialError: a key cannot be used.
-        ConfigurationError: no key was given, or an argument is not one of its values.
+        ConfigurationError: no key was given, an argument is not one of its values, or an example was given for what
+            does not predict.
         OSError: the file cannot be written; what existed before is untouched.
     """
     from safemodel.describe.given import given  # late, these three: who verifies writes nothing
@@ -90,8 +100,11 @@ def dump(
         training["source"] = source
     claims = Claims.of(filename, name=name, version=version, expires=expires, training=training)
     check_digest_algorithm(digest)
+    signers = signers_of(key, passphrase)
     write_payload = _payload_writer(value, compress, allow, progress)
-    return write_artifact(filename, claims, signers_of(key, passphrase), digest, write_payload)
+    if example is not None:
+        claims = claims.with_example(*_run_example(value, example, example_tolerance))
+    return write_artifact(filename, claims, signers, digest, write_payload)
 
 
 def load(
@@ -101,6 +114,7 @@ def load(
     name: Name = None,
     allow: Iterable[str] | None = None,
     roles: str | None = None,
+    reproduce: bool = False,
     progress: Progress | None = None,
 ) -> Any:
     """Verify an artifact, then unpickle the verified bytes.
@@ -116,6 +130,8 @@ def load(
         roles: `manifest`, the default: globals are used in no other roles than those that are signed. `walk`: the
             payload is also followed as when it was signed, at some million opcodes a second, and must hold what the
             manifest says. With a folder, it stands in its `trust.toml`.
+        reproduce: whether the model must hold an example (see `dump`), and predict for it what it predicted when it was
+            signed.
         progress: called with (bytes done, bytes in all).
 
     Returns:
@@ -124,6 +140,7 @@ def load(
     Raises:
         FormatError: not a canonical artifact.
         VerificationError: it must not be loaded; nothing was unpickled.
+        DriftError: with `reproduce`, it was unpickled and run, and predicts something else.
         PayloadError: it cannot be unpickled under the rules.
         ConfigurationError: trust, a name or an argument is missing or wrong.
         OSError: the file cannot be read.
@@ -132,7 +149,9 @@ def load(
     catalogue = RuledCatalogue.of(policy)
     with decided(filename, policy) as decision, open_source(filename) as source:
         required = requirements(filename, policy, name, catalogue)
-        artifact, value = load_source(source, required, _unpickle, progress=progress)
+        artifact, value = load_source(
+            source, required, _unpickle, _read_example, reproduce=reproduce, progress=progress
+        )
         decision.verified(artifact.explanation)
     return value
 
@@ -148,7 +167,7 @@ def verify(
 ) -> VerifiedArtifact:
     """Verify an artifact without unpickling it.
 
-    Args are those of `load`.
+    Args are those of `load`, without `reproduce`, for which the result has a method.
 
     Returns:
         The verified artifact, a context manager that holds the file open; `.load()` unpickles it.
@@ -165,7 +184,7 @@ def verify(
     try:
         with decided(filename, policy) as decision:
             required = requirements(filename, policy, name, catalogue)
-            artifact = verify_source(source, required, _unpickle, progress=progress)
+            artifact = verify_source(source, required, _unpickle, _read_example, progress=progress)
             decision.verified(artifact.explanation)
         return artifact
     except BaseException:
@@ -221,3 +240,15 @@ def _unpickle(catalogue: Catalogue, walking: bool, manifest: Manifest, payload: 
         from safemodel.payload.loading import load_payload
 
     return load_payload(manifest.payload, payload, index, allowed=catalogue.permissions, walking=walking)
+
+
+def _run_example(value: object, inputs: object, tolerance: float | None) -> tuple[dict[str, Any], dict[str, bytes]]:
+    from safemodel.describe.example.example import Example as Kept
+
+    return Kept.of(value, inputs, tolerance).to_claims()
+
+
+def _read_example(described: Mapping[str, Any], attachment: Callable[[str, int], bytes]) -> Example:
+    from safemodel.describe.example.example import Example as Kept
+
+    return Kept.read(described, attachment)

@@ -16,7 +16,8 @@
     │   ├ NameMismatchError
     │   ├ AlgorithmNotAllowedError
     │   ├ GlobalNotAllowedError
-    │   └ EnvironmentMismatchError
+    │   ├ EnvironmentMismatchError
+    │   └ DriftError                  loaded, and predicts something else than when it was signed
     ├ PayloadError                    cannot be written or read; the cause is kept
     ├ KeyMaterialError                bad PEM, passphrase or key type
     ├ ConfigurationError              a required setting is missing or contradictory
@@ -152,6 +153,17 @@ class EnvironmentMismatchError(PolicyError):
     """The installed distributions differ from the signed ones beyond what the rule accepts."""
 
     code = "environment-mismatch"
+
+
+class DriftError(PolicyError):
+    """The model no longer predicts what it predicted when it was signed.
+
+    Attributes:
+        reproduction: what differs (`safemodel.trust.reproduction.Reproduction`).
+    """
+
+    code = "drift"
+    reproduction: object = None
 
 
 class PayloadError(SafemodelError):

@@ -73,6 +73,10 @@ class Claims:
         maps, moved = fitted({"model": model, "training": self.training})
         return replace(self, **maps, attachments={**self.attachments, **moved})
 
+    def with_example(self, described: Mapping[str, Any], attachments: Mapping[str, bytes]) -> Self:
+        """Return the same claims with an example: its descriptive map, and the attachments that hold it."""
+        return replace(self, example=described, attachments={**self.attachments, **attachments})
+
     def manifest(self, entries: tuple[Entry, ...], digests: ChunkDigests, payload: Payload) -> Manifest:
         """Return the manifest that makes these claims of these contents."""
         creator = Creator("safemodel", VERSION)

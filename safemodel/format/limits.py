@@ -11,6 +11,7 @@ MANIFEST_MAX = 1 * MIB  # parsed before anything else that is signed; a real one
 SIGNATURES_MAX = 64 * KIB  # parsed before any signature holds
 SIGNATURE_RECORDS_MAX = 16  # each costs one look-up and at most one verification
 SIGNATURE_RECORD_MAX = 8 * KIB  # room for post-quantum signatures
+EXAMPLE_MAX = 1 * MIB  # of example inputs, and of their predictions: a few rows; decoded into Python objects
 DIGESTS_MAX = 64 * MIB  # 8 TiB at the default chunk size
 INDEX_MAX = 64 * MIB  # two million arrays
 TOTAL_MAX = 2**53 - 1  # exact in every JSON reader and in a float64

@@ -5,11 +5,13 @@ checks the payload against them.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from safemodel.format.manifest import ROLES, Counts
 
-__all__ = ["NESTED", "RAW", "ROLES", "Counts", "GlobalUse", "Region", "Walk"]
+__all__ = ["ALIGNMENT", "NESTED", "RAW", "ROLES", "Counts", "GlobalUse", "Region", "Walk"]
+
+ALIGNMENT: Final = 16  # of an array's bytes from the payload's start: joblib's NUMPY_ARRAY_ALIGNMENT_BYTES
 
 RAW: Final = 0  # the bytes of an array, as numpy holds them
 NESTED: Final = 1  # an array of objects: a pickle stream of its own
@@ -35,9 +37,8 @@ class GlobalUse:
     paths: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Region:
-    """Where the data of one array lies in the uncompressed payload; offsets and sizes in bytes.
+class Region(NamedTuple):
+    """Where the data of one array lies in the uncompressed payload; offsets and sizes in bytes. There may be millions.
 
     Attributes:
         cut: the first byte after the BUILD opcode of joblib's array wrapper.
