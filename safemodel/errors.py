@@ -16,7 +16,8 @@
     │   ├ NameMismatchError
     │   ├ AlgorithmNotAllowedError
     │   ├ GlobalNotAllowedError
-    │   └ EnvironmentMismatchError
+    │   ├ EnvironmentMismatchError
+    │   └ DriftError                  loaded, and predicts something else than when it was signed
     ├ PayloadError                    cannot be written or read; the cause is kept
     ├ KeyMaterialError                bad PEM, passphrase or key type
     ├ ConfigurationError              a required setting is missing or contradictory
@@ -160,6 +161,17 @@ class EnvironmentMismatchError(PolicyError):
     def differences(self) -> tuple[Any, ...]:
         """What differs, also what is accepted (`safemodel.trust.environment.Difference`)."""
         return getattr(self.explanation, "differences", ())
+
+
+class DriftError(PolicyError):
+    """The model no longer predicts what it predicted when it was signed.
+
+    Attributes:
+        reproduction: what differs (`safemodel.trust.reproduction.Reproduction`).
+    """
+
+    code = "drift"
+    reproduction: object = None
 
 
 class PayloadError(SafemodelError):

@@ -19,6 +19,7 @@ VERBS: Final = (
     "pack",
     "sign",
     "verify",
+    "reproduce",
     "scan",
     "inspect",
     "requirements",

@@ -6,6 +6,7 @@ What is walked are the bytes in the artifact, expanded where they are compressed
 import mmap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from safemodel.errors import PayloadError
@@ -22,9 +23,25 @@ from safemodel.payload.walk import Walk, walk
 if TYPE_CHECKING:
     from safemodel.payload.compression import Compression
 
-Written = tuple[Payload, bytes, frozenset[str]]
 Write = Callable[[bytes | memoryview], None]
 Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was written.
+
+    Attributes:
+        payload: the manifest's description of it.
+        index: the content of the entry.
+        root: the class of the object in it; empty where the stream does not plainly say.
+        estimator_versions: of scikit-learn, as the estimators in it say.
+    """
+
+    payload: Payload
+    index: bytes
+    root: str
+    estimator_versions: frozenset[str]
 
 
 def dump_payload(
@@ -47,8 +64,7 @@ def dump_payload(
         progress: called with (bytes of the stream made, 0).
 
     Returns:
-        The manifest's description of the payload, the content of the index, and the versions of scikit-learn that the
-        estimators in it say they are of.
+        What was written.
 
     Raises:
         PayloadError: the value cannot be pickled, or a loader would refuse it.
@@ -131,7 +147,7 @@ def _describe(stream: memoryview, compression: str, catalogue: Catalogue) -> Wri
     refuse_unlisted(walked.globals, catalogue)
     payload, index = _payload(walked, compression, len(stream)), encode_index(walked.regions)
     rehearse_payload(payload, stream, index)
-    return payload, index, walked.estimator_versions
+    return Written(payload, index, walked.root, walked.estimator_versions)
 
 
 def _payload(walked: Walk, compression: str, size: int) -> Payload:

@@ -51,6 +51,7 @@ class Effects:
         self._nested = nested
         self._guard = KeyGuard()
         self._spent: Wrapper | None = None
+        self.root = ""  # the class of the stream's value, once it is known
 
     def stack_global(self, stack: Stack) -> None:
         """Look up the global that the two topmost texts name."""
@@ -171,6 +172,7 @@ class Effects:
             raise PayloadError("an array wrapper is used as data")
         elif isinstance(result, Value):
             result.owner, result.key = owner, SAME
+            self.root = _class_of(result)
             return result.height
         return 0
 
@@ -257,6 +259,15 @@ def _tuple2(effects: Effects, stack: Stack) -> None:
 def _tuple3(effects: Effects, stack: Stack) -> None:
     third, second, first = stack.pop(), stack.pop(), stack.pop()
     stack.append(make_tuple([first, second, third]))
+
+
+def _class_of(value: Value) -> str:
+    """Return the class of an object; what a function made can be of any."""
+    if isinstance(value, Container):
+        return value.kind
+    if isinstance(value, Made) and "newobj" in value.use.roles and "call" not in value.use.roles:
+        return f"{value.use.module}.{value.use.name}"
+    return ""
 
 
 def _arguments(item: Item) -> Container:

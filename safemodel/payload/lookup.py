@@ -1,14 +1,10 @@
-"""The globals that a stream looks up: which pair the unpickler would import, and what is done with each.
-
-Names are identifiers in Unicode's NFKC form without dots: a dotted name walks attributes to anything that a module
-happens to hold, and a look-alike is compared as other text than the one that Python imports.
-"""
+"""The globals that a stream looks up: which pair the unpickler would import, and what is done with each."""
 
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING  # the tables of pickle's fix_imports, and only the tables
-from unicodedata import is_normalized
 
 from safemodel.errors import LimitExceededError, PayloadError
-from safemodel.format.limits import GLOBAL_NAME_MAX, GLOBALS_MAX
+from safemodel.format.limits import GLOBALS_MAX
+from safemodel.format.names import is_global_name
 from safemodel.payload.arrays import WRAPPER
 from safemodel.payload.findings import GlobalUse
 from safemodel.payload.paths import path_of
@@ -34,7 +30,11 @@ class Census:
         """
         found = self._globals.get(pair)
         if found is None:
-            _check_names(*pair)
+            if not is_global_name(*pair):
+                raise PayloadError(
+                    f"the global {pair[0]!a} {pair[1]!a} is not an identifier in a module",
+                    hint="a class inside another class cannot be stored; move it to the top of its module",
+                )
             if len(self._globals) >= GLOBALS_MAX:
                 raise LimitExceededError(f"more than {GLOBALS_MAX} globals")
             found = self._globals[pair] = WrapperClass(Use(*pair)) if pair == WRAPPER else Global(Use(*pair))
@@ -81,19 +81,6 @@ class Lookup:
         if self._differs and mapped != (module, name):
             raise PayloadError("a name of Python 2 is used in a stream of Python 3")
         return mapped if self._maps else (module, name)
-
-
-def _check_names(module: str, name: str) -> None:
-    for text in (module, name):
-        if len(text.encode("utf-8", "surrogatepass")) > GLOBAL_NAME_MAX:
-            raise LimitExceededError(f"the name of a global has more than {GLOBAL_NAME_MAX} bytes")
-        if not is_normalized("NFKC", text):
-            raise PayloadError(f"the global {module!a} {name!a} is not in Unicode's NFKC form")
-    if not all(part.isidentifier() for part in module.split(".")) or not name.isidentifier():
-        raise PayloadError(
-            f"the global {module!a} {name!a} is not an identifier in a module",
-            hint="a class inside another class cannot be stored; move it to the top of its module",
-        )
 
 
 def _describe(use: Use) -> GlobalUse:

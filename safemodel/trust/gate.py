@@ -1,13 +1,13 @@
 """The gate: an artifact comes out verified, or not at all (docs/spec.md, section "Reading", steps 1 to 5).
 
 It takes an opened source and values, and the order of its steps is the order of the spec. Nothing is unpickled here; a
-`VerifiedArtifact` carries the function that can, and only the gate makes one.
+`VerifiedArtifact` carries the function that can, and the one that reads its example; only the gate makes one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self
 
 from safemodel.format.container import INDEX
 from safemodel.format.content import PAYLOAD_NUMBER, Content, Progress
@@ -19,7 +19,21 @@ from safemodel.trust.decision import Catalogue, Requirements, compared, decide, 
 from safemodel.trust.explanation import Explanation, SignedBy
 from safemodel.trust.policy import WALKED_ROLES, Rule, TrustPolicy
 
+if TYPE_CHECKING:
+    from safemodel.trust.reproduction import Reproduction
+
 Unpickle = Callable[[Catalogue, bool, Manifest, memoryview, bytes], Any]
+
+
+class Example(Protocol):
+    """Inputs and what the model gave for them when it was signed."""
+
+    def reproduced_by(self, model: Any, tolerance: float | None = None) -> "Reproduction":
+        """Run a model on the inputs, and compare."""
+        ...
+
+
+ReadExample = Callable[[Mapping[str, Any], Callable[[str, int], bytes]], Example]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +79,7 @@ class VerifiedArtifact:
     rule: Rule
     explanation: Explanation
 
-    def __init__(self, gate: object, admission: Admission, unpickle: Unpickle) -> None:
+    def __init__(self, gate: object, admission: Admission, unpickle: Unpickle, read_example: ReadExample) -> None:
         if gate is not _GATE:
             raise TypeError("only the gate makes a VerifiedArtifact; call safemodel.verify")
         self.manifest = admission.manifest
@@ -79,6 +93,7 @@ class VerifiedArtifact:
         self._content = admission.content
         self._requirements = admission.requirements
         self._unpickle = unpickle
+        self._read_example = read_example
 
     def load(self, *, progress: Progress | None = None) -> Any:
         """Read the payload into private memory, check its digests there, and unpickle it from there.
@@ -97,7 +112,7 @@ class VerifiedArtifact:
         if not self._requirements.comparing:
             warn_of(compared(self.explanation, self.manifest, self._requirements).check())
         payload = self._content.read(self._content.layout.entries[PAYLOAD_NUMBER].name, progress=progress)
-        return self._load_from(payload)
+        return self._load_from(payload, self._content.read(INDEX))
 
     def requirements(self) -> list[str]:
         """Return what pip takes to install the distributions that the model was made with: `scikit-learn==1.6.1`."""
@@ -105,9 +120,35 @@ class VerifiedArtifact:
 
         return requirements_of(self.manifest.environment)
 
-    def _load_from(self, payload: memoryview) -> Any:
+    def reproduce(self, *, tolerance: float | None = None, progress: Progress | None = None) -> "Reproduction":
+        """Load the model, and run it on the inputs of its example.
+
+        The inputs and what the model gave for them are signed with it (`dump(..., example=X)`).
+
+        Args:
+            tolerance: the largest relative difference of floating-point numbers that counts as the same; None stands
+                for the signed one.
+            progress: called with (bytes done, bytes in all).
+
+        Returns:
+            What differs, method by method; also a model that fails is a difference.
+
+        Raises:
+            PolicyError: the artifact holds no example.
+            DigestMismatchError: the file was changed since it was verified.
+            FormatError: the example is malformed; nothing was unpickled.
+            PayloadError: the payload cannot be unpickled under the rules, or the example cannot be read here.
+            ConfigurationError: the tolerance is none.
+        """
+        example = self._example()
+        return example.reproduced_by(self.load(progress=progress), tolerance)
+
+    def _example(self) -> Example:
+        return self._read_example(self.manifest.example, self._content.attachment)
+
+    def _load_from(self, payload: memoryview, index: memoryview) -> Any:
         walking = self.rule.roles == WALKED_ROLES
-        return self._unpickle(self._catalogue, walking, self.manifest, payload, bytes(self._content.read(INDEX)))
+        return self._unpickle(self._catalogue, walking, self.manifest, payload, bytes(index))
 
     def close(self) -> None:
         """Close the file."""
@@ -160,7 +201,12 @@ def warn_of(decision: Explanation) -> None:
 
 
 def verify_source(
-    source: Source, requirements: Requirements, unpickle: Unpickle, *, progress: Progress | None = None
+    source: Source,
+    requirements: Requirements,
+    unpickle: Unpickle,
+    read_example: ReadExample,
+    *,
+    progress: Progress | None = None,
 ) -> VerifiedArtifact:
     """Verify everything, keeping nothing of the payload (steps 1 to 5).
 
@@ -169,6 +215,8 @@ def verify_source(
         requirements: what the verifier demands.
         unpickle: what `VerifiedArtifact.load` calls with the catalogue under the rule, whether the payload is walked
             too, manifest, payload memory and index.
+        read_example: what `VerifiedArtifact.reproduce` calls with the manifest's map `example`, and a function that
+            returns an attachment by its name and largest size.
         progress: called with (bytes done, bytes in all).
 
     Returns:
@@ -181,18 +229,34 @@ def verify_source(
     admission = admit(source, read_unverified(source), requirements)
     warn_of(admission.explanation)
     admission.content.check(progress=progress)
-    return VerifiedArtifact(_GATE, admission, unpickle)
+    return VerifiedArtifact(_GATE, admission, unpickle, read_example)
 
 
 def load_source(
-    source: Source, requirements: Requirements, unpickle: Unpickle, *, progress: Progress | None = None
+    source: Source,
+    requirements: Requirements,
+    unpickle: Unpickle,
+    read_example: ReadExample,
+    *,
+    reproduce: bool = False,
+    progress: Progress | None = None,
 ) -> tuple[VerifiedArtifact, Any]:
     """Verify everything and unpickle, reading the payload once (steps 1 to 6).
 
     Args and errors are those of `verify_source`; the second value returned is the model.
+
+    Args:
+        reproduce: whether the model must predict what it predicted; its example is read before anything is unpickled.
+
+    Raises:
+        DriftError: it predicts something else.
     """
     admission = admit(source, read_unverified(source), requirements)
     warn_of(admission.explanation)
-    payload = admission.content.check_with_payload(progress=progress)
-    artifact = VerifiedArtifact(_GATE, admission, unpickle)
-    return artifact, artifact._load_from(payload)
+    payload, index = admission.content.check_with_payload(progress=progress)
+    artifact = VerifiedArtifact(_GATE, admission, unpickle, read_example)
+    example = artifact._example() if reproduce else None
+    value = artifact._load_from(payload, index)
+    if example is not None:
+        example.reproduced_by(value).check()
+    return artifact, value

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from safemodel.errors import ConfigurationError, FormatError
 from safemodel.format.digests import ALGORITHMS
-from safemodel.format.names import check_model_version
+from safemodel.format.names import check_model_version, is_global_name
 from safemodel.signing import HmacSha256Key, VerifyingKey, verifying_key_from_pem
 from safemodel.trust.fields import SCHEMA, Table, naming, one_of
 from safemodel.trust.patterns import ModelNames, check_pattern
@@ -178,7 +178,8 @@ def check_global(text: str) -> str:
     Raises:
         ConfigurationError: it is not.
     """
-    if "." in text and all(part.isidentifier() for part in text.split(".")):
+    module, _, name = text.rpartition(".")
+    if is_global_name(module, name):
         return text
     raise ConfigurationError(
         f"{text[:255]!r} is not the exact name of a global", hint='write module and name: "acme.transformers.Clip"'
