@@ -117,6 +117,11 @@ class Layout:
     trailer: bytes
     size: int
 
+    @property
+    def attachments(self) -> tuple[Entry, ...]:
+        """The entries between `index` and `digests`."""
+        return self.entries[_LEADING:-_TRAILING]
+
     def entry(self, name: str) -> Entry:
         """Return the entry of that name; FormatError when there is none."""
         return self.entries[self._position(name)]
@@ -359,10 +364,10 @@ def _hinted_entry(trailer: bytes, position: int) -> tuple[Entry, int]:
 
 
 def _demand_headers(layout: Layout, source: Source) -> None:
-    for offset, header in zip(layout.header_offsets, layout.headers, strict=True):
+    head = layout.headers[0] + MIMETYPE + layout.headers[1]  # nothing lies between them
+    _demand(head, source.read(0, len(head)), 0)
+    for offset, header in zip(layout.header_offsets[2:], layout.headers[2:], strict=True):
         _demand(header, source.read(offset, len(header)), offset)
-    content_at = layout.data_offsets[0]
-    _demand(MIMETYPE, source.read(content_at, len(MIMETYPE)), content_at)
 
 
 def _demand(expected: bytes, found: bytes, offset: int) -> None:

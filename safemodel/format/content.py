@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from safemodel import system
-from safemodel.errors import DigestMismatchError, FormatError
+from safemodel.errors import DigestMismatchError, FormatError, LimitExceededError
 from safemodel.format.container import DIGESTS, Layout
 from safemodel.format.digests import Chunk, ChunkTable, digest, hash_chunks
-from safemodel.format.limits import DIGEST_SIZE
+from safemodel.format.limits import DIGEST_SIZE, NAME_MAX
 from safemodel.format.manifest import Manifest
 from safemodel.format.source import Source
 from safemodel.format.unverified import UnverifiedArtifact
 
 Progress = Callable[[int, int], None]
 PAYLOAD_NUMBER = 1  # of the payload among the entries
+INDEX_NUMBER = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +62,14 @@ class Content:
         """
         self._hash(self.chunks, None, progress)
 
-    def check_with_payload(self, *, progress: Progress | None = None) -> memoryview:
-        """Hash every chunk, and return the payload in private memory. Raises as `check`."""
-        self._hash([chunk for chunk in self.chunks if chunk.entry != PAYLOAD_NUMBER], None, None)
-        return self._read(PAYLOAD_NUMBER, progress)
+    def check_with_payload(self, *, progress: Progress | None = None) -> tuple[memoryview, memoryview]:
+        """Hash every chunk, and return the payload and its index in private memory. Raises as `check`."""
+        others = [chunk for chunk in self.chunks if chunk.entry != PAYLOAD_NUMBER]
+        memory = system.private_memory(sum(chunk.size for chunk in others))
+        self._hash(others, memory, None)
+        first = self.layout.entries[0].size  # before the index
+        index = memory[first : first + self.layout.entries[INDEX_NUMBER].size]
+        return self._read(PAYLOAD_NUMBER, progress), index
 
     def read(self, name: str, *, progress: Progress | None = None) -> memoryview:
         """Return one entry before `digests` in private memory, where it was hashed.
@@ -74,6 +79,21 @@ class Content:
             DigestMismatchError: the file was changed since.
         """
         return self._read(self.layout.entries.index(self.layout.entry(name)), progress)
+
+    def attachment(self, name: str, maximum: int) -> bytes:
+        """Return one of the attachments, which has at most so many bytes.
+
+        Raises:
+            FormatError: there is no such attachment.
+            LimitExceededError: it is larger; nothing of it was read.
+            DigestMismatchError: the file was changed since.
+        """
+        entry = next((entry for entry in self.layout.attachments if entry.name == name), None)
+        if entry is None:
+            raise FormatError(f"the artifact has no attachment {name[:NAME_MAX]!r}")
+        if entry.size > maximum:
+            raise LimitExceededError(f"the attachment {name!r} has {entry.size} bytes, at most {maximum} are accepted")
+        return bytes(self.read(name))
 
     def pieces(self, name: str) -> Iterator[memoryview]:
         """Yield one entry before `digests` chunk by chunk, each hashed before it is handed out. Raises as `read`."""

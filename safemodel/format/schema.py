@@ -1,11 +1,13 @@
 """Reading decoded maps field by field: what is missing, of another type or unknown is an error that names its place."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from safemodel.errors import FormatError, UnsupportedVersionError
 
 T = TypeVar("T")
+
+_MISSING: Final = object()
 
 
 class Fields:
@@ -22,13 +24,19 @@ class Fields:
 
     def take(self, name: str, kind: type[T]) -> T:
         """Take a required field of exactly this type."""
-        return expect(self.take_any(name), kind, f"{self._where}.{name}")
+        value = self._rest.pop(name, _MISSING)
+        if type(value) is kind:  # nearly always; the place is put into words for errors only
+            return value
+        return expect(self._present(value, name), kind, f"{self._where}.{name}")
 
     def take_any(self, name: str) -> Any:
         """Take a required field of any type."""
-        if name not in self._rest:
+        return self._present(self._rest.pop(name, _MISSING), name)
+
+    def _present(self, value: Any, name: str) -> Any:
+        if value is _MISSING:
             raise FormatError(f"{self._where}.{name} is missing")
-        return self._rest.pop(name)
+        return value
 
     def take_or_nil(self, name: str, kind: type[T]) -> T | None:
         """Take a required field that may be nil."""

@@ -10,13 +10,14 @@ import os
 import threading
 from abc import ABC, abstractmethod
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, Final, Self
 
 from safemodel import system
 from safemodel.errors import FormatError
-from safemodel.format.limits import READ_SIZE
+from safemodel.format.limits import KIB, READ_SIZE
 
 SUFFIX = ".safemodel"
+END_SIZE: Final = 16 * KIB  # directory, signatures, manifest and digests of most files lie in as much
 
 
 class Source(ABC):
@@ -32,6 +33,7 @@ class Source(ABC):
         self.size = size
         self.stem = stem
         self.label = label
+        self._end: bytes | None = None  # where the many small entries are; read at once
 
     @abstractmethod
     def close(self) -> None:
@@ -67,9 +69,20 @@ class Source(ABC):
             offset += count
 
     def read(self, offset: int, length: int) -> bytes:
-        """Return `length` bytes that start at an offset; raises as `read_into` does."""
+        """Return `length` bytes that start at an offset; raises as `read_into` does.
+
+        What lies in the last `END_SIZE` bytes is read once, with the first of it.
+        """
         if length > self.size:  # before the memory is taken
             raise FormatError(f"expected {length} bytes, found a file of {self.size} bytes: {self.label}")
+        end = max(self.size - END_SIZE, 0)
+        if offset < end or offset + length > self.size:
+            return self._read_now(offset, length)
+        if self._end is None:
+            self._end = self._read_now(end, self.size - end)
+        return self._end[offset - end : offset - end + length]
+
+    def _read_now(self, offset: int, length: int) -> bytes:
         data = bytearray(length)
         self.read_into(memoryview(data), offset)
         return bytes(data)

@@ -6,13 +6,15 @@ that a value has exactly one accepted encoding.
 """
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, cast
 
 import msgpack
 
 from safemodel.errors import FormatError, LimitExceededError
 from safemodel.format.limits import WIRE_DEPTH_MAX
+
+_TEXT: Final = frozenset((str,))
 
 
 def encode(value: object, *, where: str = "value") -> bytes:
@@ -56,7 +58,7 @@ def decode(data: bytes, *, maximum: int, where: str) -> Any:
             data,
             raw=False,
             strict_map_key=True,
-            object_pairs_hook=_unique_pairs,
+            object_pairs_hook=_ascending_pairs,
             ext_hook=_refuse_extension,
             max_str_len=maximum,
             max_bin_len=maximum,
@@ -66,9 +68,24 @@ def decode(data: bytes, *, maximum: int, where: str) -> Any:
         )
     except (ValueError, msgpack.UnpackException) as error:
         raise FormatError(f"{where} is not canonical msgpack: {type(error).__name__}") from error
-    if encode(value, where=where) != data:
+    _check_decoded([value], where, 0)
+    if msgpack.packb(value, use_bin_type=True) != data:
         raise FormatError(f"{where} is not in the canonical form of msgpack")
     return value
+
+
+def _check_decoded(values: Iterable[object], where: str, depth: int) -> None:
+    """Refuse what packing again would not show: deep nesting, and floats that are not to be stored."""
+    if depth > WIRE_DEPTH_MAX:
+        raise LimitExceededError(f"{where} is nested deeper than {WIRE_DEPTH_MAX}")
+    for value in values:
+        kind = type(value)
+        if kind is dict:
+            _check_decoded(cast(dict[str, object], value).values(), where, depth + 1)
+        elif kind is list:
+            _check_decoded(cast(list[object], value), where, depth + 1)
+        elif kind is float:
+            _canonical_float(cast(float, value), where)
 
 
 def _canonical(value: object, where: str, depth: int) -> object:
@@ -98,10 +115,10 @@ def _sorted_keys(value: Mapping[Any, object], where: str) -> list[str]:
     return sorted(value)  # the order of code points is the order of UTF-8 bytes
 
 
-def _unique_pairs(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
+def _ascending_pairs(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
     value = dict(pairs)
-    if len(value) != len(pairs):
-        raise ValueError("a map has the same key twice")
+    if len(value) != len(pairs) or not _TEXT.issuperset(map(type, value)) or list(value) != sorted(value):
+        raise ValueError("the keys of a map are not texts in ascending order")
     return value
 
 

@@ -11,10 +11,10 @@ from typing import Final
 
 from safemodel.errors import LimitExceededError, PayloadError
 from safemodel.format.limits import INDEX_MAX
-from safemodel.payload.findings import NESTED, RAW, Region
+from safemodel.payload.findings import ALIGNMENT, NESTED, RAW, Region
 
 REGION: Final = struct.Struct("<QQQQ")  # cut, start, size, kind
-PADDING_MAX: Final = 17  # joblib writes one length byte and 1 to 16 bytes of padding
+PADDING_MAX: Final = 1 + ALIGNMENT  # a byte that says how many follow, and these
 
 
 def encode_index(regions: Iterable[Region]) -> bytes:
@@ -29,7 +29,7 @@ def encode_index(regions: Iterable[Region]) -> bytes:
     Raises:
         LimitExceededError: more than `INDEX_MAX` bytes.
     """
-    data = b"".join(REGION.pack(region.cut, region.start, region.size, region.kind) for region in regions)
+    data = b"".join(starmap(REGION.pack, regions))
     _check_size(len(data))
     return data
 
@@ -51,24 +51,17 @@ def decode_index(data: bytes, payload_size: int) -> tuple[Region, ...]:
     _check_size(len(data))
     if len(data) % REGION.size:
         raise PayloadError(f"the index has {len(data)} bytes, expected a multiple of {REGION.size}")
-    regions = tuple(starmap(Region, REGION.iter_unpack(data)))
+    regions = tuple(map(Region._make, REGION.iter_unpack(data)))
     free = 0
     for number, region in enumerate(regions):
-        if not _fits(region, free, payload_size):
+        cut, start, size, kind = region
+        shape_holds = 0 <= start - cut <= PADDING_MAX if kind == RAW else kind == NESTED and start == cut and size
+        if not shape_holds or not free < cut or not start + size < payload_size:  # opcodes come before and after
             raise PayloadError(f"region {number} of the index does not fit into the payload")
-        free = region.start + region.size
+        free = start + size
     return regions
 
 
 def _check_size(size: int) -> None:
     if size > INDEX_MAX:
         raise LimitExceededError(f"the index would have {size} bytes, at most {INDEX_MAX} are allowed")
-
-
-def _fits(region: Region, free: int, payload_size: int) -> bool:
-    """Tell whether opcodes come before and after the region, and its data right after its cut."""
-    padding = region.start - region.cut
-    shape_holds = padding == 0 and region.size > 0 if region.kind == NESTED else 0 <= padding <= PADDING_MAX
-    return (
-        region.kind in (RAW, NESTED) and free < region.cut and shape_holds and region.start + region.size < payload_size
-    )

@@ -33,7 +33,7 @@ from safemodel.payload.arguments import (
     count_items,
 )
 from safemodel.payload.dtypestate import Dtype
-from safemodel.payload.findings import NESTED, Region
+from safemodel.payload.findings import ALIGNMENT, NESTED, Region
 from safemodel.payload.lexer import Stream, lex
 from safemodel.payload.nesting import Nesting
 from safemodel.payload.splice import OneFrame, splice_rehearsal
@@ -56,7 +56,6 @@ from safemodel.payload.standins import (
     spell,
 )
 
-ALIGNMENT: Final = 16  # NUMPY_ARRAY_ALIGNMENT_BYTES
 LAST_MAPPED_PROTOCOL: Final = 2  # whose names are those of Python 2
 
 # joblib writes all three alike, and with numpy 2 reads them as plain arrays.
@@ -78,12 +77,14 @@ class Plan:
         streams: the lexed streams: the payload itself, and those of arrays of objects by the array's number.
         uses: the globals that the payload names, with their effective roles.
         arrays: views of the buffer by number, as they were written; None for an array of objects.
+        converted: the numbers of the arrays that are handed out in this machine's byte order, or aligned, instead.
         dtypes: in the order in which the payload makes them.
     """
 
     streams: dict[int | None, Stream] = field(default_factory=dict)
     uses: dict[Pair, Roles] = field(default_factory=dict)
     arrays: list[Array | None] = field(default_factory=list)
+    converted: set[int] = field(default_factory=set)
     dtypes: list[Dtype | None] = field(default_factory=list)
 
 
@@ -227,6 +228,8 @@ class Rehearsal:
         if not size or real.subdtype is not None or count * size != region.size:
             raise LimitExceededError(f"array {number} has another size than the index says")
         array: Array = np.ndarray(shape, real, self._data, region.start, None, order)
+        if dtype.foreign or not array.flags.aligned:
+            self.plan.converted.add(number)
         arrays.append(array.view(_MATRIX) if kind == MATRIX else array)
         return _ARRAY
 

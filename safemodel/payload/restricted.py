@@ -169,6 +169,8 @@ class _Load:
         array = self.plan.arrays[number]
         if array is None:
             array = self.run_stream(number)
+        elif number not in self.plan.converted:
+            return array
         if is_foreign(array.dtype):  # in place: nothing else looks at these bytes
             array = array.byteswap(inplace=True).view(array.dtype.newbyteorder("="))
         return array if array.flags.aligned else array.copy("K")

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, ClassVar, Final, NoReturn, TypeAlias, cast
 
 from safemodel.errors import GlobalNotAllowedError, PayloadError
-from safemodel.payload.dtypestate import Dtype, derive_dtype
+from safemodel.payload.dtypestate import Dtype, derive_dtype, is_foreign
 
 Pair: TypeAlias = tuple[str, str]  # module and name of a global
 Roles: TypeAlias = frozenset[str]
@@ -119,6 +119,7 @@ class MadeDtype(Made):
 
     Attributes:
         real: the dtype, or None before it has its state.
+        foreign: whether joblib swaps the bytes of its arrays.
     """
 
     pair = DTYPE
@@ -126,6 +127,7 @@ class MadeDtype(Made):
     def __init__(self, roles: Roles, spec: object, dtypes: list[Dtype | None]) -> None:
         self.roles = roles
         self.real: Dtype | None = None
+        self.foreign = False
         self._spec = spec
         self._dtypes = dtypes
         self._number = len(dtypes)
@@ -135,6 +137,7 @@ class MadeDtype(Made):
         """Stand for BUILD, by making the dtype."""
         super().set_state(state)
         self.real = self._dtypes[self._number] = derive_dtype(self._spec, _with_real_dtypes(state))
+        self.foreign = is_foreign(self.real)
 
 
 def _with_real_dtypes(state: object) -> object:

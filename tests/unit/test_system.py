@@ -99,7 +99,7 @@ class TestPrivateMemory:
         assert bytes(view) == b"\xff" * size
 
     def test_goes_back_with_the_last_view(self) -> None:
-        view = system.private_memory(100)
+        view = system.private_memory(2**16)
         alive = weakref.ref(view.obj)
         part = view[10:20]
         del view
@@ -107,8 +107,9 @@ class TestPrivateMemory:
         del part
         assert alive() is None
 
-    def test_is_not_shared_with_a_forked_child(self) -> None:
-        view = system.private_memory(100)
+    @pytest.mark.parametrize("size", [100, 2**16])
+    def test_is_not_shared_with_a_forked_child(self, size: int) -> None:
+        view = system.private_memory(size)
         child = os.fork()
         if child == 0:
             view[0] = 1
