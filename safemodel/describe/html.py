@@ -176,7 +176,7 @@ def _shaded(text: str, share: float) -> Markup:
 
 
 def _diagram(diagram: Diagram) -> Markup:
-    return element("div", element("ul", _step(diagram.root), class_="steps"), class_="diagram")
+    return element("ul", _step(diagram.root), class_="steps")
 
 
 def _step(step: Step) -> Markup:
