@@ -14,7 +14,9 @@ from safemodel.errors import (
     AlgorithmNotAllowedError,
     ConfigurationError,
     DigestMismatchError,
+    DriftError,
     EnvironmentMismatchError,
+    EnvironmentWarning,
     ExpiredError,
     FormatError,
     GlobalNotAllowedError,
@@ -54,13 +56,16 @@ if TYPE_CHECKING:
     from safemodel.packing import pack
     from safemodel.payload.verdicts import Finding
     from safemodel.scanning import scan
+    from safemodel.trust.reproduction import Reproduction
 
 __all__ = [
     "ANY_NAME",
     "AlgorithmNotAllowedError",
     "ConfigurationError",
     "DigestMismatchError",
+    "DriftError",
     "EnvironmentMismatchError",
+    "EnvironmentWarning",
     "ExpiredError",
     "Finding",
     "FormatError",
@@ -71,6 +76,7 @@ __all__ = [
     "NoTrustedSignatureError",
     "PayloadError",
     "PolicyError",
+    "Reproduction",
     "RevokedError",
     "RollbackError",
     "SafemodelError",
@@ -103,6 +109,7 @@ __all__ = [
 # Imported when they are first asked for (PEP 562), so that `safemodel verify` does not wait for them.
 _LATE = {
     "Finding": "safemodel.payload.verdicts",
+    "Reproduction": "safemodel.trust.reproduction",
     "extract": "safemodel.extraction",
     "pack": "safemodel.packing",
     "scan": "safemodel.scanning",

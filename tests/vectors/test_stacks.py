@@ -1,13 +1,16 @@
 """Payloads that other versions of the libraries dumped (stacks/README.md): they pack, and load as far as joblib can."""
 
+import platform
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
 import joblib
 import numpy as np
 import pytest
+import sklearn
 from sameness import difference, predictions
 
 import safemodel
@@ -61,6 +64,29 @@ def test_what_joblib_loads_loads(payload: str, tmp_path: Path, release: Any) -> 
 def test_something_of_each_stack_loads(stack: str) -> None:
     loaded = [as_joblib_loads_it(HERE / payload) for payload in PAYLOADS if payload.startswith(stack)]
     assert not all(isinstance(each, Exception) for each in loaded)
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_another_scikit_learn_is_told_before_anything_is_unpickled(
+    stack: str, tmp_path: Path, release: Any, canary: list[str]
+) -> None:
+    """Of a payload that was pickled elsewhere, the one version is known that its estimators say."""
+    artifact, signed = tmp_path / "old.safemodel", stack.removeprefix("scikit-learn-")
+    safemodel.pack(HERE / stack / "linear.joblib", artifact, key=release.private)
+    environment = safemodel.inspect(artifact).manifest.environment
+    if signed == sklearn.__version__:
+        assert environment["python"] == platform.python_version()
+        return
+    assert environment == {"distributions": {"scikit-learn": signed}}
+    warnings.simplefilter("error", safemodel.EnvironmentWarning)
+    with pytest.raises(safemodel.EnvironmentWarning, match=f'pip install "scikit-learn=={signed}"') as warned:
+        safemodel.load(artifact, trust=release.public)
+    with pytest.raises(safemodel.EnvironmentMismatchError) as refused:
+        safemodel.load(artifact, trust=release.public, environment="error")
+    assert warned.value.differences == refused.value.differences
+    [difference] = refused.value.differences
+    assert (difference.signed, difference.installed) == (signed, sklearn.__version__)
+    assert canary == []
 
 
 @pytest.mark.parametrize("method", ["zlib", "gzip", "bz2", "xz", "lzma"])
