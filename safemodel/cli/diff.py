@@ -7,8 +7,8 @@ from safemodel.arguments import now
 from safemodel.cli import output, pages
 from safemodel.cli.options import add_json, completing_files
 from safemodel.cli.reading import add_checks, read
-from safemodel.describe.bounds import COMPARED, FULL
-from safemodel.describe.difference import difference_page, differences
+from safemodel.describe.pages.bounds import COMPARED, FULL
+from safemodel.describe.pages.difference import difference_page, differences
 
 if TYPE_CHECKING:
     from safemodel.cli.parser import Verbs

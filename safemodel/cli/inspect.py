@@ -8,8 +8,8 @@ from safemodel.arguments import now
 from safemodel.cli import output, pages
 from safemodel.cli.options import add_json, completing_files
 from safemodel.cli.reading import add_checks, read
-from safemodel.describe.bounds import BRIEF, FULL
-from safemodel.describe.overview import overview
+from safemodel.describe.pages.bounds import BRIEF, FULL
+from safemodel.describe.pages.overview import overview
 
 if TYPE_CHECKING:
     from safemodel.cli.parser import Verbs

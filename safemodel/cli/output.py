@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, TextIO
 
-from safemodel.describe.text import moment as moment
-from safemodel.describe.text import printable as printable
+from safemodel.describe.pages.text import moment as moment
+from safemodel.describe.pages.text import printable as printable
 
 
 def result(*lines: str) -> None:

@@ -9,8 +9,8 @@ from safemodel.cli import output
 from safemodel.cli.failure import UsageError
 from safemodel.cli.options import completing_files
 from safemodel.cli.output import printable
-from safemodel.describe.page import Bars, BriefBlock, Diagram, Page, Prose, Status, Table
-from safemodel.describe.plain import bar_of, brief_blocks, heading_of, left_out_of, lines_of, mark_of, tree_of
+from safemodel.describe.pages.page import Bars, BriefBlock, Diagram, Page, Prose, Status, Table
+from safemodel.describe.pages.plain import bar_of, brief_blocks, heading_of, left_out_of, lines_of, mark_of, tree_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -44,7 +44,7 @@ def write(page: Page, path: str) -> None:
     Raises:
         OSError: it cannot be written; what existed before is untouched.
     """
-    from safemodel.describe.html import html_of
+    from safemodel.describe.pages.html import html_of
 
     content = html_of(page)
     with written_to(path) as file:

@@ -11,7 +11,7 @@ from safemodel.cli.failure import UsageError, about
 from safemodel.cli.options import add_allow, add_name, add_trust
 from safemodel.cli.progress import progress
 from safemodel.cli.verify import grounds_value
-from safemodel.describe.described import Described
+from safemodel.describe.pages.described import Described
 from safemodel.format.manifest import GlobalReference
 from safemodel.payload.allowance import catalogue_with, spell, unlisted
 

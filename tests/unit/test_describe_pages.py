@@ -12,19 +12,19 @@ from describing import CLAIMS, HOSTILE, MODEL, TRAINING, layout, manifest, tree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safemodel.describe import bounds
-from safemodel.describe.bounds import BRIEF, FULL, Bounds
-from safemodel.describe.described import Described, Voucher
-from safemodel.describe.diagram import diagram_of
-from safemodel.describe.difference import ABSENT, Difference, difference_page, differences
-from safemodel.describe.html import html_of
-from safemodel.describe.markup import Markup, document, element
-from safemodel.describe.overview import overview
-from safemodel.describe.page import Bars, Curve, Diagram, Facts, Matrix, Page, Prose, Status, Step
-from safemodel.describe.plain import lines_of
-from safemodel.describe.plots import plots_of
-from safemodel.describe.text import shorten
-from safemodel.describe.untrusted import bytes_of, code_of, distinct, figure_of, numbers_of
+from safemodel.describe.pages import bounds
+from safemodel.describe.pages.bounds import BRIEF, FULL, Bounds
+from safemodel.describe.pages.described import Described, Voucher
+from safemodel.describe.pages.diagram import diagram_of
+from safemodel.describe.pages.difference import ABSENT, Difference, difference_page, differences
+from safemodel.describe.pages.html import html_of
+from safemodel.describe.pages.markup import Markup, document, element
+from safemodel.describe.pages.overview import overview
+from safemodel.describe.pages.page import Bars, Curve, Diagram, Facts, Matrix, Page, Prose, Status, Step
+from safemodel.describe.pages.plain import lines_of
+from safemodel.describe.pages.plots import plots_of
+from safemodel.describe.pages.text import shorten
+from safemodel.describe.pages.untrusted import bytes_of, code_of, distinct, figure_of, numbers_of
 from safemodel.format import wire
 from safemodel.format.limits import MANIFEST_MAX
 from safemodel.format.manifest import Creator, Manifest
@@ -412,8 +412,7 @@ def test_lone_surrogates_do_not_come_as_far_as_a_page() -> None:
 
 
 def test_what_makes_a_page_imports_no_numpy() -> None:
-    code = (
-        "import sys, safemodel.cli.inspect, safemodel.cli.diff, safemodel.describe.html; print('numpy' in sys.modules)"
-    )
+    modules = "safemodel.cli.inspect, safemodel.cli.diff, safemodel.describe.pages.html"
+    code = f"import sys, {modules}; print('numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, Protocol, TypeVar
 
-from safemodel.describe.page import Facts, Table
-from safemodel.describe.text import shorten
+from safemodel.describe.pages.page import Facts, Table
+from safemodel.describe.pages.text import shorten
 
 T = TypeVar("T", covariant=True)
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from safemodel.describe.bounds import STEP_DEPTH_MAX, Bounds
-from safemodel.describe.page import Step
-from safemodel.describe.untrusted import list_of, text_of
+from safemodel.describe.pages.bounds import STEP_DEPTH_MAX, Bounds
+from safemodel.describe.pages.page import Step
+from safemodel.describe.pages.untrusted import list_of, text_of
 
 # What gives each of its steps the same input, or a part of it.
 _BESIDE: Final = (

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any, Final
 
-from safemodel.describe.described import Described
-from safemodel.describe.text import moment
-from safemodel.describe.untrusted import distinct, flat, list_of, map_of, text_of
+from safemodel.describe.pages.described import Described
+from safemodel.describe.pages.text import moment
+from safemodel.describe.pages.untrusted import distinct, flat, list_of, map_of, text_of
 
 SECTIONS: Final = (
     "artifact",

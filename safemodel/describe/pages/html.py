@@ -7,8 +7,8 @@ from functools import cache
 from itertools import chain, groupby
 from typing import Any, Final
 
-from safemodel.describe.markup import Markup, document, element
-from safemodel.describe.page import (
+from safemodel.describe.pages.markup import Markup, document, element
+from safemodel.describe.pages.page import (
     Bar,
     Bars,
     Block,

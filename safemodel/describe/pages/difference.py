@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
 
-from safemodel.describe.bounds import Bounds
-from safemodel.describe.described import Described
-from safemodel.describe.facts import facts_of
-from safemodel.describe.overview import grounds_of, named, status_of
-from safemodel.describe.page import Facts, Page, Section, Status, Table
-from safemodel.describe.untrusted import Number, code_of, figure_of, number_of, text_of
+from safemodel.describe.pages.bounds import Bounds
+from safemodel.describe.pages.described import Described
+from safemodel.describe.pages.facts import facts_of
+from safemodel.describe.pages.overview import grounds_of, named, status_of
+from safemodel.describe.pages.page import Facts, Page, Section, Status, Table
+from safemodel.describe.pages.untrusted import Number, code_of, figure_of, number_of, text_of
 
 _QUOTED: Final = frozenset(("parameters", "metadata"))  # where "1" and 1 are not the same
 

@@ -4,14 +4,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from safemodel.describe.bounds import Bounds
-from safemodel.describe.described import Described, Voucher
-from safemodel.describe.diagram import diagram_of
-from safemodel.describe.facts import columns_of, data_of, facts_of, parts_of
-from safemodel.describe.page import Bar, Bars, Block, Diagram, Facts, Page, Prose, Section, Status
-from safemodel.describe.plots import plots_of
-from safemodel.describe.text import shorten
-from safemodel.describe.untrusted import bytes_of, code_of, map_of, number_of, text_of
+from safemodel.describe.pages.bounds import Bounds
+from safemodel.describe.pages.described import Described, Voucher
+from safemodel.describe.pages.diagram import diagram_of
+from safemodel.describe.pages.facts import columns_of, data_of, facts_of, parts_of
+from safemodel.describe.pages.page import Bar, Bars, Block, Diagram, Facts, Page, Prose, Section, Status
+from safemodel.describe.pages.plots import plots_of
+from safemodel.describe.pages.text import shorten
+from safemodel.describe.pages.untrusted import bytes_of, code_of, map_of, number_of, text_of
 
 _PACKAGES_MAX: Final = 4  # named in the summary of the globals
 _RUNTIME: Final = ("python", "implementation", "platform")

@@ -3,8 +3,20 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
-from safemodel.describe.page import Bar, Bars, BriefBlock, Diagram, Facts, Page, Prose, Section, Status, Step, Table
-from safemodel.describe.text import printable
+from safemodel.describe.pages.page import (
+    Bar,
+    Bars,
+    BriefBlock,
+    Diagram,
+    Facts,
+    Page,
+    Prose,
+    Section,
+    Status,
+    Step,
+    Table,
+)
+from safemodel.describe.pages.text import printable
 
 _CELLS: Final = 20  # of a bar
 

@@ -9,7 +9,7 @@ import hashlib
 from html import escape
 from typing import Final
 
-from safemodel.describe.text import printable
+from safemodel.describe.pages.text import printable
 
 _VOID: Final = frozenset(("meta", "wbr"))  # https://html.spec.whatwg.org/multipage/syntax.html#void-elements
 

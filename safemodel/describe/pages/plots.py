@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from safemodel.describe.bounds import CURVE_POINTS_MAX, CURVES_MAX, MATRIX_MAX, Bounds
-from safemodel.describe.page import Bar, Bars, Block, Curve, Matrix, Prose
-from safemodel.describe.untrusted import (
+from safemodel.describe.pages.bounds import CURVE_POINTS_MAX, CURVES_MAX, MATRIX_MAX, Bounds
+from safemodel.describe.pages.page import Bar, Bars, Block, Curve, Matrix, Prose
+from safemodel.describe.pages.untrusted import (
     Number,
     distinct,
     figure_of,
