@@ -14,7 +14,9 @@ from safemodel.errors import (
     AlgorithmNotAllowedError,
     ConfigurationError,
     DigestMismatchError,
+    DriftError,
     EnvironmentMismatchError,
+    EnvironmentWarning,
     ExpiredError,
     FormatError,
     GlobalNotAllowedError,
@@ -59,13 +61,16 @@ if TYPE_CHECKING:
     from safemodel.packing import pack
     from safemodel.payload.verdicts import Finding
     from safemodel.scanning import scan
+    from safemodel.trust.reproduction import Reproduction
 
 __all__ = [
     "ANY_NAME",
     "AlgorithmNotAllowedError",
     "ConfigurationError",
     "DigestMismatchError",
+    "DriftError",
     "EnvironmentMismatchError",
+    "EnvironmentWarning",
     "ExpiredError",
     "Finding",
     "FormatError",
@@ -77,6 +82,7 @@ __all__ = [
     "OmsVerdict",
     "PayloadError",
     "PolicyError",
+    "Reproduction",
     "RevokedError",
     "RollbackError",
     "SafemodelError",
@@ -115,6 +121,7 @@ __all__ = [
 _LATE = {
     "Finding": "safemodel.payload.verdicts",
     "OmsVerdict": "safemodel.export.oms_verdict",
+    "Reproduction": "safemodel.trust.reproduction",
     "Subject": "safemodel.export.subject",
     "export_cyclonedx": "safemodel.export.cyclonedx",
     "export_in_toto": "safemodel.export.in_toto",

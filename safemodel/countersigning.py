@@ -88,6 +88,11 @@ class _Expected:
 
     @classmethod
     def of(cls, filename: Filename, trust: Any, digest: str | None, name: Name) -> Self:
+        if digest is not None and name is not None:
+            raise ConfigurationError(
+                "name was given beside digest, which fixes the artifact and with it the name",
+                hint="leave name away, or give trust in the place of digest",
+            )
         if digest is not None:
             return cls(_digest_from_hexadecimal(digest))
         if trust is None and not os.environ.get(TRUST_VARIABLE):

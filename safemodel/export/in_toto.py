@@ -2,7 +2,7 @@
 
 The subjects are the file and its entry `manifest.msgpack`, whose SHA-256 is the artifact's digest and survives another
 signature. A predicate says what its signer says: no build platform vouches for it, and no SLSA level is claimed. The
-project has no domain, so its own URIs are names and no addresses (docs/adr/0012-standards-as-export.md).
+project has no domain, so its own URIs are names and no addresses (docs/adr/0014-standards-as-export.md).
 Source: https://slsa.dev/spec/v1.0/provenance.
 """
 

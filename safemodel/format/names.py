@@ -1,9 +1,10 @@
-"""Names and versions of models (docs/spec.md, section "Names"): checked, never repaired."""
+"""Names of models and globals, versions of models (docs/spec.md, section "Names"): checked, never repaired."""
 
 import re
+from unicodedata import is_normalized
 
 from safemodel.errors import FormatError
-from safemodel.format.limits import MODEL_NAME_MAX, MODEL_VERSION_MAX
+from safemodel.format.limits import GLOBAL_NAME_MAX, MODEL_NAME_MAX, MODEL_VERSION_MAX
 
 _PART = r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?"
 _NAME = re.compile(rf"{_PART}(?:/{_PART})*")
@@ -42,3 +43,18 @@ def check_model_version(version: str) -> str:
             hint=f"use {parsed.public.partition('!')[2] or parsed.public!r}",
         )
     return version
+
+
+def is_global_name(module: str, name: str) -> bool:
+    """Tell whether this can be the exact name of a global.
+
+    A dotted name would walk attributes to anything that a module happens to hold, and a look-alike is compared as other
+    text than the one that Python imports.
+
+    Args:
+        module: identifiers joined by dots, in Unicode's NFKC form, of at most 255 bytes.
+        name: one identifier, likewise.
+    """
+    return all(part.isidentifier() and is_normalized("NFKC", part) for part in (*module.split("."), name)) and all(
+        len(text.encode()) <= GLOBAL_NAME_MAX for text in (module, name)
+    )

@@ -11,12 +11,11 @@ from typing import Final, TypeGuard
 from safemodel.errors import LimitExceededError, PayloadError
 from safemodel.format.limits import ARRAY_DIMENSIONS_MAX, ARRAY_SIZE_MAX
 from safemodel.payload.dtypes import Dtype, DtypeValue
-from safemodel.payload.findings import RAW, Region
+from safemodel.payload.findings import ALIGNMENT, RAW, Region
 from safemodel.payload.opcodes import integer
 from safemodel.payload.values import SAME, Container, Global, Item, Value, WrapperClass
 
 WRAPPER: Final = ("joblib.numpy_pickle", "NumpyArrayWrapper")
-ALIGNMENT: Final = 16  # NUMPY_ARRAY_ALIGNMENT_BYTES
 
 # joblib writes all three alike, and with numpy 2 reads them as plain arrays.
 _SUBCLASSES = (("numpy", "ndarray"), ("numpy", "memmap"), ("numpy", "matrix"))

@@ -17,11 +17,10 @@ from functools import lru_cache
 from itertools import takewhile
 from types import MappingProxyType
 from typing import Final, Self, TypeAlias
-from unicodedata import is_normalized
 
 from safemodel.errors import ConfigurationError
-from safemodel.format.limits import GLOBAL_NAME_MAX
 from safemodel.format.manifest import ROLES
+from safemodel.format.names import is_global_name
 
 Pair: TypeAlias = tuple[str, str]  # module and name of a global
 Roles: TypeAlias = frozenset[str]
@@ -173,17 +172,11 @@ def _parse_name(text: object) -> Pair:
     if not isinstance(text, str):
         raise TypeError(f"expected the name of a global, found a {type(text).__name__}")
     module, _, name = text.rpartition(".")
-    if not _is_exact(module, name):
+    if not is_global_name(module, name):
         raise ConfigurationError(
             f"{text[:255]!r} is not the exact name of a global", hint='write module and name: "acme.transformers.Clip"'
         )
     return module, name
-
-
-def _is_exact(module: str, name: str) -> bool:
-    """Tell whether the walk would take such a name: identifiers, not too long, and no look-alikes of others."""
-    exact = all(part.isidentifier() and is_normalized("NFKC", part) for part in (*module.split("."), name))
-    return exact and all(len(text.encode()) <= GLOBAL_NAME_MAX for text in (module, name))
 
 
 @lru_cache(maxsize=1)

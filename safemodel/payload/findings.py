@@ -9,7 +9,9 @@ from typing import Final, NamedTuple
 
 from safemodel.format.manifest import ROLES, Counts
 
-__all__ = ["NESTED", "RAW", "ROLES", "Counts", "GlobalUse", "Region", "Walk"]
+__all__ = ["ALIGNMENT", "NESTED", "RAW", "ROLES", "Counts", "GlobalUse", "Region", "Walk"]
+
+ALIGNMENT: Final = 16  # of an array's bytes from the payload's start: joblib's NUMPY_ARRAY_ALIGNMENT_BYTES
 
 RAW: Final = 0  # the bytes of an array, as numpy holds them
 NESTED: Final = 1  # an array of objects: a pickle stream of its own
@@ -58,10 +60,14 @@ class Walk:
     Attributes:
         globals: sorted by module and name, each pair once.
         regions: in file order.
+        root: the class of the object that the payload holds; empty where that is not plain to see.
         counts: opcodes of all streams together; regions, raw and nested; memo slots of the stream that fills most; the
             most values inside one another, or marks open at once, whichever is more.
+        estimator_versions: of scikit-learn, as the estimators in the payload say.
     """
 
     globals: tuple[GlobalUse, ...]
     regions: tuple[Region, ...]
     counts: Counts
+    root: str = ""
+    estimator_versions: frozenset[str] = frozenset()

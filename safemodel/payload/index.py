@@ -11,10 +11,10 @@ from typing import Final
 
 from safemodel.errors import LimitExceededError, PayloadError
 from safemodel.format.limits import INDEX_MAX
-from safemodel.payload.findings import NESTED, RAW, Region
+from safemodel.payload.findings import ALIGNMENT, NESTED, RAW, Region
 
 REGION: Final = struct.Struct("<QQQQ")  # cut, start, size, kind
-PADDING_MAX: Final = 17  # joblib writes one length byte and 1 to 16 bytes of padding
+PADDING_MAX: Final = 1 + ALIGNMENT  # a byte that says how many follow, and these
 
 
 def encode_index(regions: Iterable[Region]) -> bytes:

@@ -22,11 +22,11 @@ from typing import Final
 from safemodel.errors import PayloadError
 from safemodel.format.limits import KIB, MIB
 from safemodel.payload.arraybytes import Array, blocks
+from safemodel.payload.findings import ALIGNMENT
 
 Write = Callable[[bytes | memoryview], object]
 Data = bytes | bytearray | memoryview | pickle.PickleBuffer  # whatever C's pickler hands to a file
 
-ALIGNMENT: Final = 16  # of an array's bytes from the stream's start: joblib's NUMPY_ARRAY_ALIGNMENT_BYTES
 
 _PROTO_SIZE: Final = 2
 _FRAME_SIZE: Final = 9  # the opcode and eight bytes that say the length

@@ -1,14 +1,10 @@
-"""The globals that a stream looks up: which pair the unpickler would import, and what is done with each.
-
-Names are identifiers in Unicode's NFKC form without dots: a dotted name walks attributes to anything that a module
-happens to hold, and a look-alike is compared as other text than the one that Python imports.
-"""
+"""The globals that a stream looks up: which pair the unpickler would import, and what is done with each."""
 
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING  # the tables of pickle's fix_imports, and only the tables
-from unicodedata import is_normalized
 
 from safemodel.errors import LimitExceededError, PayloadError
-from safemodel.format.limits import GLOBAL_NAME_MAX, GLOBALS_MAX
+from safemodel.format.limits import GLOBALS_MAX
+from safemodel.format.names import is_global_name
 from safemodel.payload.arrays import WRAPPER
 from safemodel.payload.findings import GlobalUse
 from safemodel.payload.paths import path_of
@@ -19,10 +15,11 @@ _PYTHON_3 = 3  # the first protocol whose names are Python 3's
 
 
 class Census:
-    """The globals of a payload, all its streams together."""
+    """The globals of a payload, all its streams together, and the versions that its estimators say they are of."""
 
     def __init__(self) -> None:
         self._globals: dict[Pair, Global] = {}
+        self.estimator_versions: set[str] = set()
 
     def take(self, pair: Pair) -> Global:
         """Return the one value that stands for a global.
@@ -33,7 +30,11 @@ class Census:
         """
         found = self._globals.get(pair)
         if found is None:
-            _check_names(*pair)
+            if not is_global_name(*pair):
+                raise PayloadError(
+                    f"the global {pair[0]!a} {pair[1]!a} is not an identifier in a module",
+                    hint="a class inside another class cannot be stored; move it to the top of its module",
+                )
             if len(self._globals) >= GLOBALS_MAX:
                 raise LimitExceededError(f"more than {GLOBALS_MAX} globals")
             found = self._globals[pair] = WrapperClass(Use(*pair)) if pair == WRAPPER else Global(Use(*pair))
@@ -55,7 +56,7 @@ class Lookup:
     """The look-ups of one stream, which depend on its protocol."""
 
     def __init__(self, census: Census, protocol: int, outer_protocol: int | None) -> None:
-        self._census = census
+        self.census = census
         self._maps = protocol < _PYTHON_3
         # joblib 1.6 looks the names of a nested stream up as the outer stream's, joblib before as its own.
         self._differs = outer_protocol is not None and outer_protocol < _PYTHON_3 <= protocol
@@ -72,7 +73,7 @@ class Lookup:
         if found is None:
             if not isinstance(module, str) or not isinstance(name, str):
                 raise PayloadError("the name of a global is not a short text")
-            found = self._found[module, name] = self._census.take(self._resolve(module, name))
+            found = self._found[module, name] = self.census.take(self._resolve(module, name))
         return found
 
     def _resolve(self, module: str, name: str) -> Pair:
@@ -80,19 +81,6 @@ class Lookup:
         if self._differs and mapped != (module, name):
             raise PayloadError("a name of Python 2 is used in a stream of Python 3")
         return mapped if self._maps else (module, name)
-
-
-def _check_names(module: str, name: str) -> None:
-    for text in (module, name):
-        if len(text.encode("utf-8", "surrogatepass")) > GLOBAL_NAME_MAX:
-            raise LimitExceededError(f"the name of a global has more than {GLOBAL_NAME_MAX} bytes")
-        if not is_normalized("NFKC", text):
-            raise PayloadError(f"the global {module!a} {name!a} is not in Unicode's NFKC form")
-    if not all(part.isidentifier() for part in module.split(".")) or not name.isidentifier():
-        raise PayloadError(
-            f"the global {module!a} {name!a} is not an identifier in a module",
-            hint="a class inside another class cannot be stored; move it to the top of its module",
-        )
 
 
 def _describe(use: Use) -> GlobalUse:

@@ -33,7 +33,7 @@ from safemodel.payload.arguments import (
     count_items,
 )
 from safemodel.payload.dtypestate import Dtype
-from safemodel.payload.findings import NESTED, Region
+from safemodel.payload.findings import ALIGNMENT, NESTED, Region
 from safemodel.payload.lexer import Stream, lex
 from safemodel.payload.nesting import Nesting
 from safemodel.payload.splice import OneFrame, splice_rehearsal
@@ -56,7 +56,6 @@ from safemodel.payload.standins import (
     spell,
 )
 
-ALIGNMENT: Final = 16  # NUMPY_ARRAY_ALIGNMENT_BYTES
 LAST_MAPPED_PROTOCOL: Final = 2  # whose names are those of Python 2
 
 # joblib writes all three alike, and with numpy 2 reads them as plain arrays.

@@ -43,7 +43,7 @@ def walk(data: bytes | bytearray | memoryview) -> Walk:
             place = "" if tally.failure is None else f" at byte {tally.failure}"
             raise type(error)(error.args[0] + place, hint=error.hint or _HINT) from error.__cause__
     counts = Counts(tally.opcodes, len(tally.regions), tally.memo, tally.depth)
-    return Walk(uses, tuple(tally.regions), counts)
+    return Walk(uses, tuple(tally.regions), counts, tally.root, frozenset(tally.census.estimator_versions))
 
 
 @contextmanager

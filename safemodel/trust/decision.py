@@ -7,7 +7,7 @@ all at once. What a policy's file decided says which file and which rule.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from safemodel.errors import (
     AlgorithmNotAllowedError,
@@ -24,9 +24,12 @@ from safemodel.format.limits import CLOCK_SKEW_SECONDS
 from safemodel.format.manifest import GlobalReference, Manifest
 from safemodel.trust.explanation import Explanation
 from safemodel.trust.names import ExpectedName, check_name
-from safemodel.trust.policy import NO_RULE, Rule, TrustPolicy
+from safemodel.trust.policy import ERROR, IGNORE, NO_RULE, Rule, TrustPolicy
 from safemodel.trust.refusal import Refusal
 from safemodel.trust.signatures import Fate, JudgedRecord, JudgedSignatures, judge_record, judge_signatures
+
+if TYPE_CHECKING:
+    from safemodel.trust.environment import Installed
 
 _DAY = 86400  # seconds
 _SHOWN_MAX = 10  # names in a message
@@ -81,6 +84,8 @@ class Requirements:
         now: the verifier's clock, seconds since 1970 UTC.
         catalogue: which globals the payload may reach for.
         detached: the content of the `.sig` file, if there is one.
+        installed: returns what there is on this machine, where the model may be unpickled.
+        comparing: whether that is compared with what is signed now; else it is before the model is unpickled.
         ask: the command that adds what is missing, for messages.
     """
 
@@ -89,6 +94,8 @@ class Requirements:
     now: int
     catalogue: Catalogue = field(default_factory=Unjudged)
     detached: DetachedSignatures | None = None
+    installed: "Callable[[], Installed] | None" = None
+    comparing: bool = True
     ask: str = "safemodel sign FILE --key KEY"
 
 
@@ -141,7 +148,37 @@ def decide(judged: Explanation, manifest: Manifest, required: Requirements) -> E
     rule = policy.rule_for(manifest.name)
     found = replace(judged, model=manifest.name, version=manifest.version, rule=rule)
     refusals = tuple(_placed(refusal, policy, rule) for refusal in _refusals(found, manifest, required))
-    return replace(found, refusals=refusals)
+    decision = replace(found, refusals=refusals)
+    return compared(decision, manifest, required) if required.comparing else decision
+
+
+def compared(decision: Explanation, manifest: Manifest, required: Requirements) -> Explanation:
+    """Compare what is installed with what is signed, as the rule demands (spec, "Reading", step 4).
+
+    Args:
+        decision: of all other claims.
+        manifest: the signed claims.
+        required: what the verifier demands.
+
+    Returns:
+        The decision with the differences, refused where they are beyond what the rule accepts.
+    """
+    rule = decision.rule
+    if required.installed is None or rule is NO_RULE or rule.environment == IGNORE:
+        return decision
+    from safemodel.trust.environment import compare  # late: who only verifies compares nothing
+
+    differences = compare(manifest.environment, required.installed(), rule.versions)
+    if differences:
+        decision = replace(decision, differences=differences)
+    if rule.environment != ERROR:
+        return decision
+    from safemodel.trust.mismatch import refusal  # late: most rules demand nothing of it
+
+    refused = refusal(differences, manifest.name, manifest.environment)
+    if refused is None:
+        return decision
+    return replace(decision, refusals=(*decision.refusals, _placed(refused, required.policy, rule)))
 
 
 def _judged(digest: bytes, judged: JudgedSignatures, policy: TrustPolicy) -> Explanation:

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from safemodel.errors import ConfigurationError, FormatError
 from safemodel.format.digests import ALGORITHMS
-from safemodel.format.names import check_model_version
+from safemodel.format.names import check_model_version, is_global_name
 from safemodel.signing import HmacSha256Key, VerifyingKey, verifying_key_from_pem
 from safemodel.trust.fields import SCHEMA, Table, naming, one_of
 from safemodel.trust.patterns import ModelNames, check_pattern
@@ -41,6 +41,7 @@ RULE_FIELDS: Final = (
     "allow",
     "deny",
     "environment",
+    "versions",
     "roles",
     "oms",
 )
@@ -140,6 +141,7 @@ def _read_rule(number: int, value: object, signers: Sequence[TrustedSigner]) -> 
             allow=table.texts("allow", check_global),
             deny=table.texts("deny", check_global),
             environment=table.choice("environment", ENVIRONMENT),
+            versions=_read_versions(table),
             roles=table.choice("roles", ROLES),
             oms=table.texts("oms", lambda name: one_of(name, known)),
         )
@@ -163,13 +165,23 @@ def _read_version(text: str) -> str | None:
         raise ConfigurationError(f"min_version: {error.args[0]}", hint=error.hint) from None
 
 
+def _read_versions(table: Table) -> tuple[tuple[str, str], ...]:
+    if "versions" not in table:
+        return ()
+    from safemodel.trust.environment import check_versions  # late: few rules say so
+
+    with naming("versions"):
+        return check_versions(table.take("versions", dict, "a table of versions by distribution"))
+
+
 def check_global(text: str) -> str:
     """Return the text when it is the exact name of a global: `acme.transformers.Clip`.
 
     Raises:
         ConfigurationError: it is not.
     """
-    if "." in text and all(part.isidentifier() for part in text.split(".")):
+    module, _, name = text.rpartition(".")
+    if is_global_name(module, name):
         return text
     raise ConfigurationError(
         f"{text[:255]!r} is not the exact name of a global", hint='write module and name: "acme.transformers.Clip"'

@@ -13,10 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 from fuzz import payloads
 from fuzz.mutate import mutated
+from scipy import sparse
 
 import safemodel
+from safemodel.describe.example.storage import (
+    outputs_from_bytes,
+    outputs_to_bytes,
+    table_from_bytes,
+    table_to_bytes,
+)
 from safemodel.errors import SafemodelError
 from safemodel.format import wire
 from safemodel.format.envelope import DetachedSignatures, SignatureSet
@@ -63,6 +72,13 @@ def manifest(data: bytes) -> None:
         assert Manifest.from_bytes(data).to_bytes() == data
 
 
+def example(data: bytes) -> None:
+    with suppress(SafemodelError):
+        assert table_from_bytes(data, "fuzz") is not None
+    with suppress(SafemodelError):
+        assert outputs_from_bytes(data, "fuzz") is not None
+
+
 def key_file(data: bytes) -> None:
     with suppress(SafemodelError):
         signer_from_pem(data, "passphrase")
@@ -102,6 +118,11 @@ _UNVERIFIED = safemodel.inspect(io.BytesIO(_ARTIFACT))
 _SIGNATURES = _UNVERIFIED.signatures
 _BUNDLE = _make_bundle()
 _DETACHED = DetachedSignatures(bytes.fromhex(_UNVERIFIED.digest), _SIGNATURES).to_bytes()
+_EXAMPLES = (
+    table_to_bytes(pd.DataFrame({"a": [1.5, None], "b": ["x", "y"], "c": pd.Categorical(["x", "y"])}), "seed"),
+    table_to_bytes(sparse.csr_array(np.eye(2)), "seed"),
+    outputs_to_bytes({"predict": np.array(["a"]), "predict_proba": [np.eye(2)]}, "seed"),
+)
 
 TARGETS = {
     "container": Target(container, (_ARTIFACT,)),
@@ -109,6 +130,7 @@ TARGETS = {
     "envelope": Target(envelope, (_SIGNATURES.to_bytes(), _DETACHED)),
     "msgpack": Target(msgpack, (_UNVERIFIED.manifest_bytes, _SIGNATURES.to_bytes())),
     "manifest": Target(manifest, (_UNVERIFIED.manifest_bytes,)),
+    "example": Target(example, _EXAMPLES),
     "key-file": Target(key_file, _KEY_FILES),
     "bundle": Target(bundle, (_BUNDLE,)),
     "walk": Target(payloads.fuzz_walk, payloads.seeds(), payloads.mutated_payload),

@@ -47,6 +47,8 @@ def test_by_the_expected_digest(forge: Callable[..., Path], release: Any, strang
     assert signers(path, stranger) == 1
     with pytest.raises(DigestMismatchError):
         safemodel.sign(path, key=release.private, digest="0" * 64)
+    with pytest.raises(ConfigurationError):
+        safemodel.sign(path, key=release.private, digest=safemodel.inspect(path).digest, name="acme/churn")
 
 
 @pytest.mark.parametrize("digest", ["", "00", "zz" * 32, "é"])

@@ -236,7 +236,6 @@ LIMITED = {
     "a key of 5000 values": body(b"}(" + 5000 * b"N" + b"tNs."),
     "a key 40 deep": body(b"})" + 40 * b"\x85" + b"Ns."),
     "5000 globals": body(b"(" + b"".join(b"cmodule\nname_%d\n" % n for n in range(5000)) + b"l."),
-    "a module of 256 bytes": body(b"c" + 256 * b"a" + b"\nname\n."),
     "bytearray that counts zeros": body(b"cbuiltins\nbytearray\nK\x05\x85R."),
 }
 
