@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from safemodel.arguments import Filename, Name, expected_name, now
+from safemodel.arguments import Filename, Name, Verifier, expected_name, now
 from safemodel.decisions import decided
 from safemodel.errors import DigestMismatchError, FormatError, NoTrustedSignatureError, PolicyError, VerificationError
 from safemodel.export.oms import BUNDLE_MAX, OmsBundle, key_hint, parse_json, same, statement_about
@@ -19,12 +19,9 @@ from safemodel.format.content import Content, Progress
 from safemodel.format.envelope import SignatureRecord, artifact_digest
 from safemodel.format.source import Source, open_source
 from safemodel.format.unverified import read_unverified
-from safemodel.payload.allowance import names_of
-from safemodel.payload.ruled import RuledCatalogue
 from safemodel.signing import EcdsaP256VerifyingKey
 from safemodel.trust.decision import Requirements, decide, judge_statement
 from safemodel.trust.explanation import Explanation
-from safemodel.trust.loader import read_trust
 from safemodel.trust.policy import NO_RULE, TrustPolicy
 
 _ASK: Final = "safemodel export oms FILE -o model.sig --key KEY"
@@ -71,9 +68,9 @@ def verify_oms(
         ConfigurationError: trust, a name or an argument is missing or wrong.
         OSError: a file cannot be read.
     """
-    policy = read_trust(trust).with_choices(names_of(allow), None).for_oms()
-    catalogue = RuledCatalogue.of(policy)
-    required = Requirements(policy, expected_name(filename, name), now(), catalogue, ask=_ASK)
+    verifier = Verifier.of(trust, allow=allow)
+    policy = verifier.policy.for_oms()
+    required = Requirements(policy, expected_name(filename, name), now(), verifier.catalogue, ask=_ASK)
     claimed = _read_bundle(bundle)
     with decided(filename, policy) as decision, open_source(filename) as source:
         verdict = _judge(filename, source, claimed, required, progress)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from safemodel.arguments import Filename, Name, output, requirements
+from safemodel.arguments import Filename, Name, Verifier, output
 from safemodel.decisions import decided
 from safemodel.errors import ConfigurationError
 from safemodel.format.content import Content, Progress
@@ -18,11 +18,9 @@ from safemodel.format.envelope import SignatureSet
 from safemodel.format.manifest import Manifest
 from safemodel.format.source import SUFFIX, open_source
 from safemodel.format.unverified import read_unverified
-from safemodel.payload.allowance import names_of
-from safemodel.payload.ruled import RuledCatalogue
 from safemodel.trust.explanation import SignedBy
 from safemodel.trust.gate import admit
-from safemodel.trust.loader import DETACHED_SUFFIX, read_trust
+from safemodel.trust.loader import DETACHED_SUFFIX
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +46,10 @@ def verified_subject(
     filename: Filename, *, trust: Any, name: Name, allow: Iterable[str] | None, progress: Progress | None
 ) -> Subject:
     """Verify an artifact and digest its file in the same pass; arguments and errors are those of `safemodel.verify`."""
-    policy = read_trust(trust).with_choices(names_of(allow), None)
-    catalogue = RuledCatalogue.of(policy)
-    with decided(filename, policy) as decision, open_source(filename) as source:
+    verifier = Verifier.of(trust, allow=allow)
+    with decided(filename, verifier.policy) as decision, open_source(filename) as source:
         unverified = read_unverified(source)
-        admission = admit(source, unverified, requirements(filename, policy, name, catalogue))
+        admission = admit(source, unverified, verifier.requirements(filename, name, comparing=False))
         digest = file_digest(admission.content, unverified.signatures, progress)
         decision.verified(admission.explanation)
     found = admission.explanation
