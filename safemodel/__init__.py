@@ -14,7 +14,9 @@ from safemodel.errors import (
     AlgorithmNotAllowedError,
     ConfigurationError,
     DigestMismatchError,
+    DriftError,
     EnvironmentMismatchError,
+    EnvironmentWarning,
     ExpiredError,
     FormatError,
     GlobalNotAllowedError,
@@ -50,17 +52,25 @@ from safemodel.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from safemodel.countersigning import sign
+    from safemodel.export.cyclonedx import export_cyclonedx
+    from safemodel.export.in_toto import export_in_toto
+    from safemodel.export.oms import export_oms
+    from safemodel.export.oms_verdict import OmsVerdict, verify_oms
+    from safemodel.export.subject import Subject
     from safemodel.extraction import extract
     from safemodel.packing import pack
     from safemodel.payload.verdicts import Finding
     from safemodel.scanning import scan
+    from safemodel.trust.reproduction import Reproduction
 
 __all__ = [
     "ANY_NAME",
     "AlgorithmNotAllowedError",
     "ConfigurationError",
     "DigestMismatchError",
+    "DriftError",
     "EnvironmentMismatchError",
+    "EnvironmentWarning",
     "ExpiredError",
     "Finding",
     "FormatError",
@@ -69,8 +79,10 @@ __all__ = [
     "LimitExceededError",
     "NameMismatchError",
     "NoTrustedSignatureError",
+    "OmsVerdict",
     "PayloadError",
     "PolicyError",
+    "Reproduction",
     "RevokedError",
     "RollbackError",
     "SafemodelError",
@@ -78,6 +90,7 @@ __all__ = [
     "Signer",
     "SigningError",
     "StoreError",
+    "Subject",
     "ThresholdNotMetError",
     "TrustPolicy",
     "UnsupportedVersionError",
@@ -88,6 +101,9 @@ __all__ = [
     "__version__",
     "change_passphrase",
     "dump",
+    "export_cyclonedx",
+    "export_in_toto",
+    "export_oms",
     "extract",
     "generate_keyfile",
     "inspect",
@@ -98,15 +114,23 @@ __all__ = [
     "scan",
     "sign",
     "verify",
+    "verify_oms",
 ]
 
 # Imported when they are first asked for (PEP 562), so that `safemodel verify` does not wait for them.
 _LATE = {
     "Finding": "safemodel.payload.verdicts",
+    "OmsVerdict": "safemodel.export.oms_verdict",
+    "Reproduction": "safemodel.trust.reproduction",
+    "Subject": "safemodel.export.subject",
+    "export_cyclonedx": "safemodel.export.cyclonedx",
+    "export_in_toto": "safemodel.export.in_toto",
+    "export_oms": "safemodel.export.oms",
     "extract": "safemodel.extraction",
     "pack": "safemodel.packing",
     "scan": "safemodel.scanning",
     "sign": "safemodel.countersigning",
+    "verify_oms": "safemodel.export.oms_verdict",
 }
 
 

@@ -2,21 +2,27 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from safemodel import system
 from safemodel.errors import ConfigurationError
 from safemodel.format.limits import READ_SIZE
 from safemodel.format.names import check_model_name
 from safemodel.format.source import SUFFIX, Source, open_source
+from safemodel.payload.allowance import names_of
+from safemodel.payload.ruled import RuledCatalogue
 from safemodel.signing import Signer, load_signer
 from safemodel.trust.decision import Catalogue, Requirements
-from safemodel.trust.loader import read_detached
+from safemodel.trust.loader import read_detached, read_trust
 from safemodel.trust.names import AnyName, ExpectedName, FileStem
 from safemodel.trust.policy import TrustPolicy
+
+if TYPE_CHECKING:
+    from safemodel.trust.environment import Installed
 
 Filename = str | os.PathLike[str] | BinaryIO
 Name = str | AnyName | None
@@ -24,18 +30,69 @@ Name = str | AnyName | None
 KEY_VARIABLE = "SAFEMODEL_KEY"
 
 
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """Who decides whether a payload may be loaded.
+
+    Attributes:
+        policy: who may sign, with what the caller adds to bare keys.
+        catalogue: which globals a payload may reach for, under any rule of the policy.
+    """
+
+    policy: TrustPolicy
+    catalogue: RuledCatalogue
+
+    @classmethod
+    def of(
+        cls,
+        trust: Any,
+        *,
+        allow: Iterable[str] | None = None,
+        roles: str | None = None,
+        environment: str | None = None,
+        versions: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Read what a caller gives; the arguments are those of `load`.
+
+        Raises:
+            ConfigurationError: trust or a choice is missing or wrong.
+            KeyMaterialError: a file holds no verifying key.
+            OSError: a file cannot be read.
+        """
+        policy = read_trust(trust).with_choices(names_of(allow), roles, versions).with_environment(environment)
+        return cls(policy, RuledCatalogue.of(policy))
+
+    def requirements(self, filename: Filename, name: Name, *, comparing: bool = True) -> Requirements:
+        """Return what is demanded of this file, now.
+
+        Args:
+            filename: the artifact.
+            name: the model that is wanted.
+            comparing: whether what is installed is compared now, or only before the model is unpickled.
+        """
+        demanded = requirements(filename, self.policy, name, self.catalogue)
+        return replace(demanded, installed=_installed, comparing=comparing)
+
+
+def _installed() -> "Installed":
+    from safemodel.describe.installed import installed  # late: who only verifies compares nothing
+
+    return installed()
+
+
 def requirements(filename: Filename, policy: TrustPolicy, name: Name, catalogue: Catalogue) -> Requirements:
     """Return what the verifier demands of this file, now."""
     return Requirements(
         policy=policy,
-        name=_expected_name(filename, name),
+        name=expected_name(filename, name),
         now=now(),
         catalogue=catalogue,
         detached=read_detached(filename) if isinstance(filename, str | os.PathLike) else None,
     )
 
 
-def _expected_name(filename: Filename, name: Name) -> ExpectedName:
+def expected_name(filename: Filename, name: Name) -> ExpectedName:
+    """Return which model the caller wants: the one that is named, or the one that the file is named after."""
     if isinstance(name, AnyName):
         return name
     return FileStem(stem(filename)) if name is None else check_model_name(name)

@@ -8,14 +8,14 @@ from typing import Any, Self
 
 from safemodel import system
 from safemodel.arguments import Filename, Name, copy, output, requirements, signers_of
-from safemodel.errors import ConfigurationError, DigestMismatchError, SignatureMismatchError, SigningError
+from safemodel.errors import ConfigurationError, DigestMismatchError, SigningError
 from safemodel.format.content import Content, Progress
 from safemodel.format.envelope import DetachedSignatures, SignatureRecord, SignatureSet, artifact_digest, signed_bytes
 from safemodel.format.limits import DIGEST_SIZE
 from safemodel.format.source import Source, open_source
 from safemodel.format.unverified import UnverifiedArtifact, read_unverified
 from safemodel.format.writer import replace_signatures
-from safemodel.signing import Signer
+from safemodel.signing import Signer, sign_checked
 from safemodel.trust.decision import Requirements, Unjudged
 from safemodel.trust.gate import admit
 from safemodel.trust.loader import DETACHED_SUFFIX, TRUST_VARIABLE, read_detached, read_trust
@@ -76,18 +76,8 @@ def add_signatures(present: SignatureSet, signers: Iterable[Signer], digest: byt
             raise SigningError(
                 f"key {signer.key_id.hex()} signs this artifact a second time", hint="sign with another key"
             )
-        records[signer.key_id] = _signature_by(signer, digest)
+        records[signer.key_id] = SignatureRecord(signer.key_id, sign_checked(signer, signed_bytes(digest)))
     return SignatureSet.of(records.values())
-
-
-def _signature_by(signer: Signer, digest: bytes) -> SignatureRecord:
-    message = signed_bytes(digest)
-    signature = signer.sign(message)
-    try:
-        signer.verifying_key.verify(signature, message)  # a faulty backend must not make a file that everyone refuses
-    except SignatureMismatchError as error:
-        raise SigningError("the signer returned a signature that its own key does not verify") from error
-    return SignatureRecord(signer.key_id, signature)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,10 @@ class Decision:
             _show.get()(f"{self._label}: {warning}")
         self._write("verified", **_grounds(found))
 
+    def bundle_accepted(self, found: Explanation) -> None:
+        """Record that a bundle of another standard was accepted, on which nothing is loaded."""
+        self._write("bundle accepted", **_grounds(found))
+
     def refused(self, error: SafemodelError) -> None:
         """Record that it was refused, and why."""
         found = getattr(error, "explanation", None)

@@ -16,18 +16,22 @@
     │   ├ NameMismatchError
     │   ├ AlgorithmNotAllowedError
     │   ├ GlobalNotAllowedError
-    │   └ EnvironmentMismatchError
+    │   ├ EnvironmentMismatchError
+    │   └ DriftError                  loaded, and predicts something else than when it was signed
     ├ PayloadError                    cannot be written or read; the cause is kept
     ├ KeyMaterialError                bad PEM, passphrase or key type
     ├ ConfigurationError              a required setting is missing or contradictory
     ├ SigningError                    a signing backend failed
     └ StoreError                      a remote store failed
 
+    UserWarning
+    └ EnvironmentWarning              other versions are installed than were signed
+
 None of them is a ValueError or a TypeError, so a broad ``except ValueError`` never swallows a refusal. The builtin
 OSError passes through unchanged. Messages carry neither secrets nor payload bytes.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class SafemodelError(Exception):
@@ -149,9 +153,25 @@ class GlobalNotAllowedError(PolicyError):
 
 
 class EnvironmentMismatchError(PolicyError):
-    """The installed distributions differ from the signed ones beyond what the rule accepts."""
+    """The installed distributions differ from the signed ones beyond what is accepted."""
 
     code = "environment-mismatch"
+
+    @property
+    def differences(self) -> tuple[Any, ...]:
+        """What differs, also what is accepted (`safemodel.trust.environment.Difference`)."""
+        return getattr(self.explanation, "differences", ())
+
+
+class DriftError(PolicyError):
+    """The model no longer predicts what it predicted when it was signed.
+
+    Attributes:
+        reproduction: what differs (`safemodel.trust.reproduction.Reproduction`).
+    """
+
+    code = "drift"
+    reproduction: object = None
 
 
 class PayloadError(SafemodelError):
@@ -182,3 +202,19 @@ class StoreError(SafemodelError):
     """A remote store failed."""
 
     code = "store"
+
+
+class EnvironmentWarning(UserWarning):
+    """Other versions are installed than the model was made with, and it is loaded all the same.
+
+    Args:
+        message: a table of what differs, and the command that would restore it.
+        differences: the same as values.
+
+    Attributes:
+        differences: what differs, also what is accepted (`safemodel.trust.environment.Difference`).
+    """
+
+    def __init__(self, message: str, differences: tuple[Any, ...]) -> None:
+        super().__init__(message)
+        self.differences = differences

@@ -6,16 +6,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
-from safemodel.arguments import Filename, Name, requirements
+from safemodel.arguments import Filename, Name, Verifier
 from safemodel.decisions import decided
 from safemodel.format.container import MANIFEST
 from safemodel.format.content import Content, Progress
 from safemodel.format.source import open_source
 from safemodel.format.unverified import read_unverified
-from safemodel.payload.allowance import names_of
-from safemodel.payload.ruled import RuledCatalogue
 from safemodel.trust.gate import admit
-from safemodel.trust.loader import read_trust
 
 
 def extract(
@@ -48,10 +45,9 @@ def extract(
     """
     target = os.path.abspath(os.fsdecode(directory))
     _check_target(target)
-    policy = read_trust(trust).with_choices(names_of(allow), None)
-    catalogue = RuledCatalogue.of(policy)
-    with decided(filename, policy) as decision, open_source(filename) as source:
-        admission = admit(source, read_unverified(source), requirements(filename, policy, name, catalogue))
+    verifier = Verifier.of(trust, allow=allow)
+    with decided(filename, verifier.policy) as decision, open_source(filename) as source:
+        admission = admit(source, read_unverified(source), verifier.requirements(filename, name))
         draft = f"{target}.{os.urandom(8).hex()}.tmp"
         os.mkdir(draft, 0o700)
         try:

@@ -2,15 +2,18 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from safemodel.arguments import Filename, signers_of
+from safemodel.describe.given import given
 from safemodel.format.content import Progress
-from safemodel.format.manifest import Payload
 from safemodel.format.source import Source, open_source
 from safemodel.format.writer import ArtifactWriter
 from safemodel.payload.allowance import catalogue_with
-from safemodel.writing import Claims, PayloadWriter, check_digest_algorithm, write_artifact
+from safemodel.writing import Claims, Model, PayloadWriter, check_digest_algorithm, write_artifact
+
+if TYPE_CHECKING:
+    from safemodel.payload.dumping import Written
 
 
 def pack(
@@ -23,6 +26,7 @@ def pack(
     expires: datetime | int | None = None,
     metrics: Mapping[str, Any] | None = None,
     metadata: Mapping[str, Any] | None = None,
+    notes: str | None = None,
     allow: Iterable[str] | None = None,
     digest: str = "blake3",
     passphrase: Any = None,
@@ -30,7 +34,9 @@ def pack(
 ) -> str:
     """Write a joblib or pickle file into a signed artifact, without unpickling it.
 
-    The file's bytes become the payload as they are, compressed ones too. What is walked and signed is the copy.
+    The file's bytes become the payload as they are, compressed ones too. What is walked and signed is the copy. Of the
+    model, only the class is described, since more would need unpickling; and of its making only what is given, since
+    the training table and the commit are those of another time.
 
     Args:
         payload: path of the `.joblib` or `.pkl` file, or a seekable binary file.
@@ -41,6 +47,7 @@ def pack(
         expires: when it stops being acceptable: an aware datetime, or seconds since 1970 UTC.
         metrics: how good it is, such as `{"roc_auc": 0.91}`.
         metadata: anything else to keep with it: numbers, strings, lists, maps.
+        notes: Markdown text, such as a model card.
         allow: exact names that the catalogue does not list and the model may reach for, `acme.transformers.Clip`.
         digest: `blake3` or `sha256`, for the chunk digests.
         passphrase: of the key: text, or a function that returns it.
@@ -57,7 +64,8 @@ def pack(
         ConfigurationError: no key was given, or an argument is not one of its values.
         OSError: a file cannot be read or written; what existed before is untouched.
     """
-    claims = Claims.of(filename, name=name, version=version, expires=expires, metrics=metrics, metadata=metadata)
+    training = given(metrics=metrics, metadata=metadata, notes=notes)
+    claims = Claims.of(filename, name=name, version=version, expires=expires, training=training)
     check_digest_algorithm(digest)
     signers = signers_of(key, passphrase)
     with open_source(payload) as source:
@@ -69,7 +77,8 @@ def _payload_writer(source: Source, allow: Iterable[str] | None, progress: Progr
 
     catalogue = catalogue_with(allow)
 
-    def write(file: BinaryIO, writer: ArtifactWriter) -> tuple[Payload, bytes]:
-        return copy_payload(source, file, writer.write, catalogue=catalogue, progress=progress)
+    def write(file: BinaryIO, writer: ArtifactWriter) -> "tuple[Written, Model]":
+        written = copy_payload(source, file, writer.write, catalogue=catalogue, progress=progress)
+        return written, {"class": written.root} if written.root else {}
 
     return write

@@ -4,13 +4,14 @@ Every argument is checked before any work is done, and a file appears only when 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from safemodel.arguments import Filename, now, output, seconds, stem
 from safemodel.countersigning import add_signatures
-from safemodel.describe.given import plain
+from safemodel.describe.attachments import fitted
+from safemodel.describe.environment import describe_environment
 from safemodel.errors import ConfigurationError
 from safemodel.format.container import INDEX, Entry
 from safemodel.format.digests import ALGORITHMS
@@ -21,7 +22,11 @@ from safemodel.format.writer import ArtifactWriter
 from safemodel.signing import Signer
 from safemodel.version import VERSION
 
-PayloadWriter = Callable[[BinaryIO, ArtifactWriter], tuple[Payload, bytes]]
+if TYPE_CHECKING:
+    from safemodel.payload.dumping import Written
+
+Model = Mapping[str, Any]  # the descriptive map
+PayloadWriter = Callable[[BinaryIO, ArtifactWriter], tuple["Written", Model]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +34,7 @@ class Claims:
     """What the signer says of the model: who it is, how long it is acceptable, what it is, and what was given with it.
 
     Attributes:
-        model, training, example: the descriptive maps of the manifest.
+        model, training, environment, example: the descriptive maps of the manifest.
         attachments: further entries by name.
     """
 
@@ -39,6 +44,7 @@ class Claims:
     expires: int | None
     training: Mapping[str, Any]
     model: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
     example: Mapping[str, Any] = field(default_factory=dict)
     attachments: Mapping[str, bytes] = field(default_factory=dict)
 
@@ -50,23 +56,31 @@ class Claims:
         name: str | None,
         version: str | None,
         expires: datetime | int | None,
-        metrics: Mapping[str, Any] | None,
-        metadata: Mapping[str, Any] | None,
+        training: Mapping[str, Any],
     ) -> Self:
-        """Check what the user gives; the arguments are those of `dump`.
+        """Check what the user gives; the arguments are those of `dump`, and what `describe.given` makes of the rest.
 
         Raises:
             FormatError: a name, version or value has no place in the format.
             ConfigurationError: a file object whose model has no name, or a time without a zone.
         """
-        given = {"metrics": metrics, "metadata": metadata}
+        fitted({"training": training})  # refuses what cannot be stored, before any work is done
         return cls(
             check_model_name(stem(filename) if name is None else name),
             None if version is None else check_model_version(version),
             now(),
             seconds(expires),
-            {title: plain(value, title) for title, value in given.items() if value},
+            training,
         )
+
+    def describing(self, model: Model, environment: Mapping[str, Any]) -> Self:
+        """Return these claims with what the model is; values too large for a manifest move to attachments."""
+        maps, moved = fitted({"model": model, "training": self.training})
+        return replace(self, **maps, environment=environment, attachments={**self.attachments, **moved})
+
+    def with_example(self, described: Mapping[str, Any], attachments: Mapping[str, bytes]) -> Self:
+        """Return the same claims with an example: its descriptive map, and the attachments that hold it."""
+        return replace(self, example=described, attachments={**self.attachments, **attachments})
 
     def manifest(self, entries: tuple[Entry, ...], digests: ChunkDigests, payload: Payload) -> Manifest:
         """Return the manifest that makes these claims of these contents."""
@@ -82,6 +96,7 @@ class Claims:
             payload,
             model=self.model,
             training=self.training,
+            environment=self.environment,
             example=self.example,
         )
 
@@ -106,21 +121,23 @@ def write_artifact(
         claims: what the signer says.
         signers: who signs.
         algorithm: of the chunk digests.
-        write_payload: appends the payload to the writer, and returns its description and the index; it may read back
-            from the file what it has written.
+        write_payload: appends the payload to the writer, and returns what that was and what the model is; it may read
+            back from the file what it has written.
 
     Returns:
         The artifact's digest, 64 hexadecimal digits.
 
     Raises:
         SigningError: a key is given twice, or a signer failed.
-        FormatError: the manifest would be too large.
+        FormatError: the manifest or an attachment would be too large.
         OSError: the file cannot be written; what existed before is untouched.
     """
     with output(filename) as file, ArtifactWriter(file, "joblib", algorithm) as writer:
-        payload, index = write_payload(file, writer)
-        entries, digests = writer.describe({INDEX: index, **claims.attachments})
-        manifest = claims.manifest(entries, digests, payload).to_bytes()
+        written, model = write_payload(file, writer)
+        modules = {use.module for use in written.payload.globals}
+        claims = claims.describing(model, describe_environment(modules, written.estimator_versions))
+        entries, digests = writer.describe({INDEX: written.index, **claims.attachments})
+        manifest = claims.manifest(entries, digests, written.payload).to_bytes()
         signed = artifact_digest(manifest)
         writer.finish(manifest, add_signatures(SignatureSet(()), signers, signed))
     return signed.hex()

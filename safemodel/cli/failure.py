@@ -12,7 +12,8 @@ For several files the worst counts, in the order 4, 3, 1.
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -89,6 +90,16 @@ class Failure:
         output.note(f"safemodel: error: {self.message}")
         if self.hint:
             output.note(f"hint: {self.hint}")
+
+
+@contextmanager
+def about(file: str) -> Iterator[None]:
+    """Let the errors of the body name the file that they are about; those of the system do already."""
+    try:
+        yield
+    except SafemodelError as error:
+        error.args = (_line(file, str(error.args[0])), *error.args[1:])
+        raise
 
 
 def worst(exit_codes: Iterable[int]) -> int:

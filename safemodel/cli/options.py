@@ -22,14 +22,19 @@ def add_json(parser: Parser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document, also for a failure")
 
 
-def add_trust(parser: Any) -> None:
-    """Add `--trust`, to a parser or a group."""
+def add_trust(parser: Any, *, otherwise: str = "else SAFEMODEL_TRUST") -> None:
+    """Add `--trust`, to a parser or a group.
+
+    Args:
+        parser: where it is added.
+        otherwise: what happens where it is not given, for the help.
+    """
     action = parser.add_argument(
         "--trust",
         action="append",
         metavar="TRUST",
         help="folder with a trust.toml; or public key that may have signed (for hmac-sha256 the key itself), again for "
-        "more; else SAFEMODEL_TRUST",
+        f"more; {otherwise}",
     )
     completing_files(action)
 

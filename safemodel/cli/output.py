@@ -1,7 +1,6 @@
 """What reaches the terminal: results on stdout, everything else on stderr.
 
-Text that others chose, such as a file's name, is escaped: a terminal obeys control characters, and bidirectional ones
-make a line look like another (CVE-2021-42574).
+Text that others chose, such as a file's name, is escaped.
 """
 
 import io
@@ -11,10 +10,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, TextIO
 
-
-def printable(text: str) -> str:
-    """Return the text with everything but visible characters and the space escaped, lone surrogates included."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text)
+from safemodel.describe.pages.text import moment as moment
+from safemodel.describe.pages.text import printable as printable
 
 
 def result(*lines: str) -> None:
@@ -52,16 +49,6 @@ def note(text: str) -> None:
     if sys.stderr is not None:
         with suppress(OSError):
             _write(sys.stderr, f"{printable(text)}\n")
-
-
-def moment(seconds: int) -> str:
-    """Return seconds since 1970 as ISO 8601 UTC; past the year 9999, as `date` takes them: `@SECONDS`."""
-    from datetime import UTC, datetime
-
-    try:
-        return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
-    except (ValueError, OverflowError, OSError):
-        return f"@{seconds}"
 
 
 def accept_all_characters() -> None:

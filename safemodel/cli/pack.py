@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from safemodel.cli.failure import VERIFIED, Failure, UsageError, worst
 from safemodel.cli.options import add_allow, add_json, add_key, add_passphrase, completing_files, passphrase_of
 from safemodel.cli.progress import progress
 from safemodel.errors import ConfigurationError, FormatError
-from safemodel.format.limits import MANIFEST_MAX
+from safemodel.format.limits import DESCRIPTION_ATTACHMENT_MAX, NOTES_MAX
 from safemodel.format.names import check_model_name, check_model_version
 from safemodel.format.source import open_source
 from safemodel.signing import Signer
@@ -33,7 +34,7 @@ models/churn/daily.joblib with --prefix acme. The originals stay as they are.
 
 examples:
   safemodel pack churn.joblib -o churn.safemodel --key release.key --name acme/churn --model-version 1.4.0
-  safemodel pack churn.pkl -o churn.safemodel --key release.key --metric roc_auc=0.91 --metadata card.json
+  safemodel pack churn.pkl -o churn.safemodel --key release.key --metric roc_auc=0.91 --notes card.md
   safemodel pack churn.pkl -o churn.safemodel --key release.key --allow acme.transformers.Clip
   safemodel pack models -o signed --prefix acme --dry-run
   safemodel pack models -o signed --prefix acme --key release.key
@@ -72,6 +73,7 @@ def add_parser(verbs: "Verbs") -> None:
         "--metric", action="append", metavar="NAME=NUMBER", default=[], help="how good it is; again for more"
     )
     completing_files(parser.add_argument("--metadata", metavar="FILE.json", help="a JSON object to keep with it"))
+    completing_files(parser.add_argument("--notes", metavar="FILE.md", help="a text to keep with it, in Markdown"))
     add_allow(parser)
     add_passphrase(parser)
     add_json(parser)
@@ -88,6 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
     version = arguments.model_version and _checked(check_model_version, arguments.model_version, "--model-version")
     metrics = _metrics(arguments.metric)
     metadata = None if arguments.metadata is None else _read_object(arguments.metadata)
+    notes = None if arguments.notes is None else _read_text(arguments.notes)
     signers = signers_of(arguments.key, passphrase_of(arguments))
     with progress(f"packing {arguments.payload}") as report:
         digest = safemodel.pack(
@@ -98,6 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
             version=version,
             metrics=metrics,
             metadata=metadata,
+            notes=notes,
             allow=arguments.allow,
             progress=report,
         )
@@ -233,27 +237,42 @@ def _metrics(given: Iterable[str]) -> dict[str, int | float]:
         try:
             value = float(number)
         except ValueError:
-            name = ""
-        if not name or name in metrics:
+            value = math.nan
+        if not name or name in metrics or not math.isfinite(value):
             raise UsageError(
-                f"argument --metric: expected a new name, '=' and a number, found {item!r}",
+                f"argument --metric: expected a new name, '=' and a finite number, found {item!r}",
                 hint="for example --metric roc_auc=0.91",
             )
         metrics[name] = value
     return metrics
 
 
-def _read_object(path: str) -> dict[str, Any]:
-    """Read a JSON object, no larger than what fits into a manifest."""
+def _read(path: str, maximum: int) -> bytes:
+    """Read a file; one that is too long reads as empty."""
     with open_source(path) as source:
-        size = source.size
-        data = source.read(0, size) if size <= MANIFEST_MAX else b""
+        return source.read(0, source.size) if source.size <= maximum else b""
+
+
+def _read_text(path: str) -> str:
+    try:
+        text = _read(path, NOTES_MAX).decode("utf-8")
+    except UnicodeDecodeError:
+        text = ""
+    if not text:
+        raise ConfigurationError(f"expected a text in UTF-8 of 1 to {NOTES_MAX} bytes: {path}")
+    return text
+
+
+def _read_object(path: str) -> dict[str, Any]:
+    """Read a JSON object."""
+    data = _read(path, DESCRIPTION_ATTACHMENT_MAX)
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise ConfigurationError(
-            f"expected a JSON object of at most {MANIFEST_MAX} bytes: {path}", hint='for example {"trained_on": "..."}'
+            f"expected a JSON object of at most {DESCRIPTION_ATTACHMENT_MAX} bytes: {path}",
+            hint='for example {"trained_on": "..."}',
         )
     return value

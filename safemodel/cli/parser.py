@@ -13,7 +13,23 @@ if TYPE_CHECKING:
     Verbs = argparse._SubParsersAction["Parser"]
 
 # One module each.
-VERBS: Final = ("keygen", "trust", "pack", "sign", "verify", "scan", "inspect", "extract", "demo", "completion")
+VERBS: Final = (
+    "keygen",
+    "trust",
+    "pack",
+    "sign",
+    "verify",
+    "reproduce",
+    "scan",
+    "inspect",
+    "diff",
+    "requirements",
+    "extract",
+    "export",
+    "oms",
+    "demo",
+    "completion",
+)
 
 _HELP_WIDTH: Final = 100  # fixed: asking the terminal loads shutil and three compressors at every start
 

@@ -117,6 +117,11 @@ class Layout:
     trailer: bytes
     size: int
 
+    @property
+    def attachments(self) -> tuple[Entry, ...]:
+        """The entries between `index` and `digests`."""
+        return self.entries[_LEADING:-_TRAILING]
+
     def entry(self, name: str) -> Entry:
         """Return the entry of that name; FormatError when there is none."""
         return self.entries[self._position(name)]

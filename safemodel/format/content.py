@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from safemodel import system
-from safemodel.errors import DigestMismatchError, FormatError
-from safemodel.format.container import DIGESTS, Layout
+from safemodel.errors import DigestMismatchError, FormatError, LimitExceededError
+from safemodel.format.container import DIGESTS, MANIFEST, SIGNATURES, Layout
 from safemodel.format.digests import Chunk, ChunkTable, digest, hash_chunks
-from safemodel.format.limits import DIGEST_SIZE
+from safemodel.format.limits import DIGEST_SIZE, NAME_MAX
 from safemodel.format.manifest import Manifest
 from safemodel.format.source import Source
 from safemodel.format.unverified import UnverifiedArtifact
@@ -80,6 +80,21 @@ class Content:
         """
         return self._read(self.layout.entries.index(self.layout.entry(name)), progress)
 
+    def attachment(self, name: str, maximum: int) -> bytes:
+        """Return one of the attachments, which has at most so many bytes.
+
+        Raises:
+            FormatError: there is no such attachment.
+            LimitExceededError: it is larger; nothing of it was read.
+            DigestMismatchError: the file was changed since.
+        """
+        entry = next((entry for entry in self.layout.attachments if entry.name == name), None)
+        if entry is None:
+            raise FormatError(f"the artifact has no attachment {name[:NAME_MAX]!r}")
+        if entry.size > maximum:
+            raise LimitExceededError(f"the attachment {name!r} has {entry.size} bytes, at most {maximum} are accepted")
+        return bytes(self.read(name))
+
     def pieces(self, name: str) -> Iterator[memoryview]:
         """Yield one entry before `digests` chunk by chunk, each hashed before it is handed out. Raises as `read`."""
         number = self.layout.entries.index(self.layout.entry(name))
@@ -87,6 +102,27 @@ class Content:
             memory = system.private_memory(chunk.size)
             self._hash([chunk], memory, None)
             yield memory
+
+    def file(self, signatures: bytes) -> Iterator[bytes | memoryview]:
+        """Yield the whole file from its first byte to its last, each hashed before it is handed out, or derived.
+
+        What is yielded is the artifact that was verified, whatever happens to the file meanwhile: contents are checked
+        as `pieces` does, and every byte between them follows from the layout.
+
+        Args:
+            signatures: the bytes of the signatures entry, as they were judged.
+
+        Raises:
+            DigestMismatchError: the file was changed since.
+        """
+        kept = {DIGESTS: self.digests, MANIFEST: self.manifest_bytes, SIGNATURES: signatures}
+        for entry, header in zip(self.layout.entries, self.layout.headers, strict=True):
+            yield header
+            if entry.name in kept:
+                yield kept[entry.name]
+            else:
+                yield from self.pieces(entry.name)
+        yield self.layout.trailer
 
     def _read(self, number: int, progress: Progress | None) -> memoryview:
         memory = system.private_memory(self.layout.entries[number].size)

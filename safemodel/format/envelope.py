@@ -28,8 +28,13 @@ def artifact_digest(manifest: bytes) -> bytes:
 
 def signed_bytes(digest: bytes) -> bytes:
     """Return the bytes that a signer signs for an artifact's digest (DSSE PAE)."""
-    kind = PAYLOAD_TYPE.encode()
-    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(digest), digest)
+    return pre_authentication_encoding(PAYLOAD_TYPE, digest)
+
+
+def pre_authentication_encoding(payload_type: str, body: bytes) -> bytes:
+    """Return the bytes that are signed for a body of a type, so that a signature holds for no body of another."""
+    kind = payload_type.encode()
+    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(body), body)
 
 
 @dataclass(frozen=True, slots=True, order=True)

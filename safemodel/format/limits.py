@@ -11,6 +11,7 @@ MANIFEST_MAX = 1 * MIB  # parsed before anything else that is signed; a real one
 SIGNATURES_MAX = 64 * KIB  # parsed before any signature holds
 SIGNATURE_RECORDS_MAX = 16  # each costs one look-up and at most one verification
 SIGNATURE_RECORD_MAX = 8 * KIB  # room for post-quantum signatures
+EXAMPLE_MAX = 1 * MIB  # of example inputs, and of their predictions: a few rows; decoded into Python objects
 DIGESTS_MAX = 64 * MIB  # 8 TiB at the default chunk size
 INDEX_MAX = 64 * MIB  # two million arrays
 TOTAL_MAX = 2**53 - 1  # exact in every JSON reader and in a float64
@@ -26,6 +27,10 @@ DIGEST_SIZE = 32
 
 ALIGNMENT = 4096  # of the payload's data: a page, so that it can be mapped and arrays keep their alignment
 ZIP64_FROM = 2**32 - 1  # a size or offset from here on needs a zip64 field; this very size is refused when packing
+
+DESCRIPTION_MAX = 128 * KIB  # of `model` and `training` in a manifest; larger values move into attachments
+DESCRIPTION_ATTACHMENT_MAX = 16 * MIB  # of one that moved: the names of half a million features
+NOTES_MAX = 1 * MIB  # bytes of a text that somebody is to read
 
 MODEL_NAME_MAX = 128  # bytes of a model's name, "acme/churn"
 MODEL_VERSION_MAX = 64  # characters; Python refuses to read numbers of more than 4,300 digits

@@ -1,7 +1,8 @@
 """The manifest: everything that a signature covers (docs/spec.md, section "Manifest").
 
 Core fields are checked here, once, on the exact bytes whose signature held; an unknown one is a newer format. The
-descriptive maps (`model`, `training`, `environment`) are kept as they are, and no decision reads them.
+descriptive maps (`model`, `training`, `environment`) are kept as they are, and no decision reads them, but for the one
+about `environment`, which only warns or refuses.
 """
 
 from collections.abc import Mapping

@@ -6,6 +6,7 @@ What is walked are the bytes in the artifact, expanded where they are compressed
 import mmap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from safemodel.errors import PayloadError
@@ -26,6 +27,23 @@ Write = Callable[[bytes | memoryview], None]
 Progress = Callable[[int, int], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was written.
+
+    Attributes:
+        payload: the manifest's description of it.
+        index: the content of the entry.
+        root: the class of the object in it; empty where the stream does not plainly say.
+        estimator_versions: of scikit-learn, as the estimators in it say.
+    """
+
+    payload: Payload
+    index: bytes
+    root: str
+    estimator_versions: frozenset[str]
+
+
 def dump_payload(
     value: object,
     file: BinaryIO,
@@ -34,7 +52,7 @@ def dump_payload(
     catalogue: Catalogue,
     compression: "Compression | None" = None,
     progress: Progress | None = None,
-) -> tuple[Payload, bytes]:
+) -> Written:
     """Write the payload and describe it.
 
     Args:
@@ -46,7 +64,7 @@ def dump_payload(
         progress: called with (bytes of the stream made, 0).
 
     Returns:
-        The manifest's description of the payload, and the content of the index.
+        What was written.
 
     Raises:
         PayloadError: the value cannot be pickled, or a loader would refuse it.
@@ -65,7 +83,7 @@ def dump_payload(
 
 def copy_payload(
     source: Source, file: BinaryIO, write: Write, *, catalogue: Catalogue, progress: Progress | None = None
-) -> tuple[Payload, bytes]:
+) -> Written:
     """Copy a joblib or pickle file into the payload, as it is, and describe it.
 
     Nothing is unpickled.
@@ -76,7 +94,7 @@ def copy_payload(
         progress: called with (bytes done, bytes in all).
 
     Returns:
-        The manifest's description of the payload, and the content of the index.
+        As `dump_payload`.
 
     Raises:
         PayloadError: it is no joblib or pickle file, or a loader would refuse it.
@@ -121,7 +139,7 @@ def _expanded(entry: memoryview, size: int | None) -> tuple[memoryview, str]:
     return open_stream(entry, size=size)
 
 
-def _describe(stream: memoryview, compression: str, catalogue: Catalogue) -> tuple[Payload, bytes]:
+def _describe(stream: memoryview, compression: str, catalogue: Catalogue) -> Written:
     """Walk what was written, then rehearse it as a loader will, with an inert stand-in for every global."""
     with needing_numpy():
         from safemodel.payload.loading import rehearse_payload
@@ -129,7 +147,7 @@ def _describe(stream: memoryview, compression: str, catalogue: Catalogue) -> tup
     refuse_unlisted(walked.globals, catalogue)
     payload, index = _payload(walked, compression, len(stream)), encode_index(walked.regions)
     rehearse_payload(payload, stream, index)
-    return payload, index
+    return Written(payload, index, walked.root, walked.estimator_versions)
 
 
 def _payload(walked: Walk, compression: str, size: int) -> Payload:

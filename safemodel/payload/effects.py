@@ -36,6 +36,7 @@ from safemodel.payload.values import (
 
 Stack = list[Item]
 Lengths = list[int]
+_VERSION_KEY: Final = "_sklearn_version"
 RECONSTRUCTOR: Final = ("copyreg", "_reconstructor")
 
 
@@ -50,6 +51,7 @@ class Effects:
         self._nested = nested
         self._guard = KeyGuard()
         self._spent: Wrapper | None = None
+        self.root = ""  # the class of the stream's value, once it is known
 
     def stack_global(self, stack: Stack) -> None:
         """Look up the global that the two topmost texts name."""
@@ -95,8 +97,15 @@ class Effects:
             made.set_state(state)
         put(made, state, STATE)
         if isinstance(state, Container) and type(made) is Made:
+            if state.kind == "dict" and state.parts:
+                self._note_version(*state.parts[-2:])
             state.parts = None  # nothing looks into it any more, and it would keep all of the model's values
         return None
+
+    def _note_version(self, key: Item, value: Item) -> None:
+        """Keep the version of scikit-learn, which its estimators put behind the last item of their state."""
+        if isinstance(key, str) and key == _VERSION_KEY and isinstance(value, str):
+            self.lookup.census.estimator_versions.add(value)
 
     def setitems(self, stack: Stack, items: Stack, plain_pairs: int = 0) -> None:
         """Set items of a dict or an object.
@@ -163,6 +172,7 @@ class Effects:
             raise PayloadError("an array wrapper is used as data")
         elif isinstance(result, Value):
             result.owner, result.key = owner, SAME
+            self.root = _class_of(result)
             return result.height
         return 0
 
@@ -249,6 +259,15 @@ def _tuple2(effects: Effects, stack: Stack) -> None:
 def _tuple3(effects: Effects, stack: Stack) -> None:
     third, second, first = stack.pop(), stack.pop(), stack.pop()
     stack.append(make_tuple([first, second, third]))
+
+
+def _class_of(value: Value) -> str:
+    """Return the class of an object; what a function made can be of any."""
+    if isinstance(value, Container):
+        return value.kind
+    if isinstance(value, Made) and "newobj" in value.use.roles and "call" not in value.use.roles:
+        return f"{value.use.module}.{value.use.name}"
+    return ""
 
 
 def _arguments(item: Item) -> Container:

@@ -60,10 +60,14 @@ class Walk:
     Attributes:
         globals: sorted by module and name, each pair once.
         regions: in file order.
+        root: the class of the object that the payload holds; empty where that is not plain to see.
         counts: opcodes of all streams together; regions, raw and nested; memo slots of the stream that fills most; the
             most values inside one another, or marks open at once, whichever is more.
+        estimator_versions: of scikit-learn, as the estimators in the payload say.
     """
 
     globals: tuple[GlobalUse, ...]
     regions: tuple[Region, ...]
     counts: Counts
+    root: str = ""
+    estimator_versions: frozenset[str] = frozenset()

@@ -15,10 +15,11 @@ _PYTHON_3 = 3  # the first protocol whose names are Python 3's
 
 
 class Census:
-    """The globals of a payload, all its streams together."""
+    """The globals of a payload, all its streams together, and the versions that its estimators say they are of."""
 
     def __init__(self) -> None:
         self._globals: dict[Pair, Global] = {}
+        self.estimator_versions: set[str] = set()
 
     def take(self, pair: Pair) -> Global:
         """Return the one value that stands for a global.
@@ -58,7 +59,7 @@ class Lookup:
     """The look-ups of one stream, which depend on its protocol."""
 
     def __init__(self, census: Census, protocol: int, outer_protocol: int | None) -> None:
-        self._census = census
+        self.census = census
         self._maps = protocol < _PYTHON_3
         # joblib 1.6 looks the names of a nested stream up as the outer stream's, joblib before as its own.
         self._differs = outer_protocol is not None and outer_protocol < _PYTHON_3 <= protocol
@@ -75,7 +76,7 @@ class Lookup:
         if found is None:
             if not isinstance(module, str) or not isinstance(name, str):
                 raise PayloadError("the name of a global is not a short text")
-            found = self._found[module, name] = self._census.take(self._resolve(module, name))
+            found = self._found[module, name] = self.census.take(self._resolve(module, name))
         return found
 
     def _resolve(self, module: str, name: str) -> Pair:

@@ -84,6 +84,7 @@ class Tally:
         self.opcodes = 0
         self.memo = 0
         self.depth = 0
+        self.root = ""
         self.failure: int | None = None  # offset after the opcode that was refused
 
 
@@ -284,6 +285,8 @@ class Machine:
         result = self._effects.finish(self._stack, self._array)
         self._tally.depth = max(self._tally.depth, result)
         self._stopped = True
+        if self._array is None:
+            self._tally.root = self._effects.root
         return position
 
     def _frame(self, position: int, limit: int) -> int:

@@ -61,7 +61,8 @@ def walk_as_far_as_possible(
             failure = type(error)(error.args[0] + place, hint=error.hint or _HINT)
             failure.__cause__ = error.__cause__
     counts = Counts(tally.opcodes, len(tally.regions), tally.memo, tally.depth)
-    return Walk(tally.census.report(), tuple(tally.regions), counts), failure
+    versions = frozenset(tally.census.estimator_versions)
+    return Walk(tally.census.report(), tuple(tally.regions), counts, tally.root, versions), failure
 
 
 def _run(view: memoryview, tally: Tally, streams: int, persistent: bool) -> None:

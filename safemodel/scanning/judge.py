@@ -12,6 +12,7 @@ from safemodel.format.container import MIMETYPE
 from safemodel.format.limits import READ_SIZE
 from safemodel.format.manifest import Manifest
 from safemodel.format.source import Source, open_source
+from safemodel.format.unverified import read_unverified
 from safemodel.payload.allowance import catalogue_with, names_of
 from safemodel.payload.catalogue import Catalogue
 from safemodel.payload.judging import UNKNOWN, check_memory, judge_object, judge_source, judge_walk, malformed
@@ -31,7 +32,7 @@ from safemodel.payload.verdicts import (
 )
 from safemodel.payload.walk import Walk, walk_as_far_as_possible
 from safemodel.trust.explanation import Explanation
-from safemodel.trust.gate import VerifiedArtifact, load_source
+from safemodel.trust.gate import admit
 from safemodel.trust.loader import TRUST_VARIABLE, read_trust
 from safemodel.trust.policy import TrustPolicy
 
@@ -130,16 +131,18 @@ class Judge:
     def _artifact(self, source: Source, path: str, policy: TrustPolicy, ruled: RuledCatalogue) -> Finding:
         try:
             check_memory(source.size, path)
-            artifact, (walked, failure) = load_source(source, requirements(path, policy, None, ruled), _walked)
+            admission = admit(source, read_unverified(source), requirements(path, policy, None, ruled))
+            walked, failure = _walked(admission.manifest, admission.content.check_with_payload()[0])
         except (FormatError, PayloadError) as error:
             return replace(malformed(ARTIFACT, error), path=path)
         except VerificationError as error:
             return self._refused(source, path, ruled, error)
-        catalogue = ruled.under(artifact.rule, policy.path).catalogue
+        found = admission.explanation
+        catalogue = ruled.under(found.rule, policy.path).catalogue
         finding = replace(judge_walk(walked, catalogue, ARTIFACT, failure), path=path)
         if finding.verdict != UNSIGNED:
             return finding
-        return replace(finding, verdict=VERIFIED, verification=_verification(artifact))
+        return replace(finding, verdict=VERIFIED, verification=_verification(found))
 
     def _refused(self, source: Source, path: str, ruled: RuledCatalogue, error: VerificationError) -> Finding:
         """Say why the gate refuses an artifact; what it reaches for is worse news than who signed it."""
@@ -172,9 +175,7 @@ def unreadable(path: str, error: OSError | MemoryError) -> Finding:
     return Finding(path, UNKNOWN, UNREADABLE, reason=reason[:1].lower() + reason[1:], code="io")
 
 
-def _walked(
-    catalogue: object, walking: bool, manifest: Manifest, payload: memoryview, index: bytes
-) -> tuple[Walk, PayloadError | FormatError | None]:
+def _walked(manifest: Manifest, payload: memoryview) -> tuple[Walk, PayloadError | FormatError | None]:
     """Walk verified bytes, where a loader would unpickle them, and hold them to what was signed."""
     described = manifest.payload
     stream, compression = open_stream(payload, size=described.raw_size)
@@ -190,12 +191,11 @@ def _is_artifact(source: Source) -> bool:
     return source.read(0, min(source.size, _MARK_END)).endswith(MIMETYPE)
 
 
-def _verification(artifact: VerifiedArtifact) -> Verification:
-    manifest = artifact.manifest
-    reviewed = artifact.policy.is_reviewed
-    signers = tuple(dict.fromkeys(signed.signer if reviewed else signed.key_id for signed in artifact.signers))
-    rule = artifact.rule.number if reviewed else None
-    return Verification(manifest.name, manifest.version, artifact.digest, signers, rule, artifact.warnings)
+def _verification(found: Explanation) -> Verification:
+    reviewed = found.policy.is_reviewed
+    signers = tuple(dict.fromkeys(signed.signer if reviewed else signed.key_id for signed in found.signers))
+    rule = found.rule.number if reviewed else None
+    return Verification(found.model or "", found.version, found.artifact, signers, rule, found.signatures.warnings)
 
 
 def _sha256(source: Source) -> str:

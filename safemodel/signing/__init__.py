@@ -17,7 +17,7 @@ from safemodel.signing.keyfile import (
     write_verifying_key,
 )
 from safemodel.signing.passphrase import Passphrase
-from safemodel.signing.signer import Signer, VerifyingKey, compute_key_id
+from safemodel.signing.signer import Signer, VerifyingKey, compute_key_id, sign_checked
 
 __all__ = [
     "ALGORITHMS",
@@ -35,6 +35,7 @@ __all__ = [
     "load_signer",
     "load_verifying_key",
     "refuse_public_as_secret",
+    "sign_checked",
     "signer_from_pem",
     "verifying_key_from_pem",
     "write_verifying_key",

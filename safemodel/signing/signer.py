@@ -11,7 +11,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from typing import NoReturn, Protocol, runtime_checkable
 
-from safemodel.errors import ConfigurationError, KeyMaterialError, SignatureMismatchError
+from safemodel.errors import ConfigurationError, KeyMaterialError, SignatureMismatchError, SigningError
 
 MAKE_A_KEY = "make a key with 'safemodel keygen PATH'"
 
@@ -135,6 +135,20 @@ def compute_key_id(algorithm: str, raw: bytes) -> bytes:
         32 bytes, SHA-256 over context, algorithm and key.
     """
     return hashlib.sha256(_KEY_ID_CONTEXT + algorithm.encode("ascii") + b"\0" + raw).digest()
+
+
+def sign_checked(signer: Signer, message: bytes) -> bytes:
+    """Sign, and check the signature: a faulty backend must not make a file that everyone refuses.
+
+    Raises:
+        SigningError: the signer failed, or returned what its own key does not verify.
+    """
+    signature = signer.sign(message)
+    try:
+        signer.verifying_key.verify(signature, message)
+    except SignatureMismatchError as error:
+        raise SigningError("the signer returned a signature that its own key does not verify") from error
+    return signature
 
 
 def signature_mismatch(key: VerifyingKey, found: str = "does not match the signed bytes") -> SignatureMismatchError:

@@ -7,7 +7,7 @@ all at once. What a policy's file decided says which file and which rule.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from safemodel.errors import (
     AlgorithmNotAllowedError,
@@ -19,14 +19,17 @@ from safemodel.errors import (
     ThresholdNotMetError,
     VerificationError,
 )
-from safemodel.format.envelope import DetachedSignatures, SignatureSet
+from safemodel.format.envelope import DetachedSignatures, SignatureRecord, SignatureSet
 from safemodel.format.limits import CLOCK_SKEW_SECONDS
 from safemodel.format.manifest import GlobalReference, Manifest
 from safemodel.trust.explanation import Explanation
 from safemodel.trust.names import ExpectedName, check_name
-from safemodel.trust.policy import NO_RULE, Rule, TrustPolicy
+from safemodel.trust.policy import ERROR, IGNORE, NO_RULE, Rule, TrustPolicy
 from safemodel.trust.refusal import Refusal
-from safemodel.trust.signatures import Fate, JudgedRecord, JudgedSignatures, judge_signatures
+from safemodel.trust.signatures import Fate, JudgedRecord, JudgedSignatures, judge_record, judge_signatures
+
+if TYPE_CHECKING:
+    from safemodel.trust.environment import Installed
 
 _DAY = 86400  # seconds
 _SHOWN_MAX = 10  # names in a message
@@ -81,6 +84,9 @@ class Requirements:
         now: the verifier's clock, seconds since 1970 UTC.
         catalogue: which globals the payload may reach for.
         detached: the content of the `.sig` file, if there is one.
+        installed: returns what there is on this machine, where the model may be unpickled.
+        comparing: whether that is compared with what is signed now; else it is before the model is unpickled.
+        ask: the command that adds what is missing, for messages.
     """
 
     policy: TrustPolicy
@@ -88,6 +94,9 @@ class Requirements:
     now: int
     catalogue: Catalogue = field(default_factory=Unjudged)
     detached: DetachedSignatures | None = None
+    installed: "Callable[[], Installed] | None" = None
+    comparing: bool = True
+    ask: str = "safemodel sign FILE --key KEY"
 
 
 def judge(digest: bytes, embedded: SignatureSet, required: Requirements) -> Explanation:
@@ -105,9 +114,23 @@ def judge(digest: bytes, embedded: SignatureSet, required: Requirements) -> Expl
         LimitExceededError: more than 16 records in all.
     """
     judged = judge_signatures(digest, embedded, required.detached, required.policy, required.now)
-    refusal = _refuse_signatures(judged, required.policy)
-    found = Explanation(required.policy, digest.hex(), judged)
-    return found if refusal is None else replace(found, refusals=(_placed(refusal, required.policy, NO_RULE),))
+    return _judged(digest, judged, required.policy)
+
+
+def judge_statement(digest: bytes, record: SignatureRecord, message: bytes, required: Requirements) -> Explanation:
+    """Judge one signature over a statement of another standard about the artifact; the gate never asks for it.
+
+    Args:
+        digest: the artifact's digest, 32 bytes.
+        record: the signature.
+        message: what it is said to sign.
+        required: what the verifier demands.
+
+    Returns:
+        A refusal, if the signature is not good.
+    """
+    judged = judge_record(record, message, required.policy, required.now)
+    return _judged(digest, JudgedSignatures((judged,)), required.policy)
 
 
 def decide(judged: Explanation, manifest: Manifest, required: Requirements) -> Explanation:
@@ -125,7 +148,43 @@ def decide(judged: Explanation, manifest: Manifest, required: Requirements) -> E
     rule = policy.rule_for(manifest.name)
     found = replace(judged, model=manifest.name, version=manifest.version, rule=rule)
     refusals = tuple(_placed(refusal, policy, rule) for refusal in _refusals(found, manifest, required))
-    return replace(found, refusals=refusals)
+    decision = replace(found, refusals=refusals)
+    return compared(decision, manifest, required) if required.comparing else decision
+
+
+def compared(decision: Explanation, manifest: Manifest, required: Requirements) -> Explanation:
+    """Compare what is installed with what is signed, as the rule demands (spec, "Reading", step 4).
+
+    Args:
+        decision: of all other claims.
+        manifest: the signed claims.
+        required: what the verifier demands.
+
+    Returns:
+        The decision with the differences, refused where they are beyond what the rule accepts.
+    """
+    rule = decision.rule
+    if required.installed is None or rule is NO_RULE or rule.environment == IGNORE:
+        return decision
+    from safemodel.trust.environment import compare  # late: who only verifies compares nothing
+
+    differences = compare(manifest.environment, required.installed(), rule.versions)
+    if differences:
+        decision = replace(decision, differences=differences)
+    if rule.environment != ERROR:
+        return decision
+    from safemodel.trust.mismatch import refusal  # late: most rules demand nothing of it
+
+    refused = refusal(differences, manifest.name, manifest.environment)
+    if refused is None:
+        return decision
+    return replace(decision, refusals=(*decision.refusals, _placed(refused, required.policy, rule)))
+
+
+def _judged(digest: bytes, judged: JudgedSignatures, policy: TrustPolicy) -> Explanation:
+    refusal = _refuse_signatures(judged, policy)
+    found = Explanation(policy, digest.hex(), judged)
+    return found if refusal is None else replace(found, refusals=(_placed(refusal, policy, NO_RULE),))
 
 
 def _refusals(found: Explanation, manifest: Manifest, required: Requirements) -> Iterator[Refusal]:
@@ -135,7 +194,7 @@ def _refusals(found: Explanation, manifest: Manifest, required: Requirements) ->
     if rule is NO_RULE:
         yield _no_rule(manifest.name, policy)
     else:
-        yield from _signers(found, rule)
+        yield from _signers(found, rule, required.ask)
         yield from _floor(manifest, rule)
         yield from _age(manifest, rule, now)
     yield from _validity(manifest, now)
@@ -209,14 +268,14 @@ def _no_rule(name: str, policy: TrustPolicy) -> Refusal:
     )
 
 
-def _signers(found: Explanation, rule: Rule) -> Iterator[Refusal]:
+def _signers(found: Explanation, rule: Rule, command: str) -> Iterator[Refusal]:
     """The threshold: distinct signers of the rule, and those who must be among them."""
     names = {signed.signer for signed in found.signers}
     missing = [name for name in rule.require if name not in names]
     if len(names) >= rule.threshold and not missing:
         return
     others = missing or [name for name in rule.signers if name not in names]
-    ask = f"have it signed by {_some(others)}: safemodel sign FILE --key KEY --trust {found.policy.folder}"
+    ask = f"have it signed by {_some(others)}: {command} --trust {found.policy.folder}"
     if refusal := _not_counting(record for record in found.signatures.records if record.signer in rule.signers):
         yield refusal
     elif not names:

@@ -101,6 +101,10 @@ def remove_signer(name: str) -> Change:
                 )
             if name in rule["signers"]:
                 rule["signers"].remove(name)
+            if name in rule.get("oms", ()):
+                rule["oms"].remove(name)
+                if not rule["oms"]:
+                    del rule["oms"]
 
     return change
 

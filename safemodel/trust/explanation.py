@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from safemodel.trust.policy import NO_RULE, Rule, TrustPolicy
 from safemodel.trust.refusal import Refusal
 from safemodel.trust.signatures import Fate, JudgedRecord, JudgedSignatures
+
+if TYPE_CHECKING:
+    from safemodel.trust.environment import Difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class Explanation:
         model: the signed name; None: the manifest was not read, since no signature counts.
         version: the signed version.
         rule: the rule for this model; `NO_RULE`: there is none, or the manifest was not read.
+        differences: what is installed in another version than was signed, where that was compared.
         refusals: every reason to refuse it, in the order of the spec; none: it is accepted.
     """
 
@@ -38,6 +42,7 @@ class Explanation:
     model: str | None = None
     version: str | None = None
     rule: Rule = NO_RULE
+    differences: "tuple[Difference, ...]" = ()
     refusals: tuple[Refusal, ...] = ()
 
     def check(self) -> Self:
@@ -70,6 +75,8 @@ class Explanation:
             yield "rule", "none is for it" if self.rule is NO_RULE else str(self.rule)
         for record in self.signatures.records:
             yield "signature", self._describe(record)
+        for difference in self.differences:
+            yield "environment", f"{difference}{' (accepted)' if difference.accepted else ''}"
         for refusal in self.refusals:
             yield "refused", f"{refusal.code}: {refusal.message}"
             yield "to change", refusal.hint
@@ -92,6 +99,7 @@ class Explanation:
                 }
                 for record in self.signatures.records
             ],
+            "differences": [difference.to_value() for difference in self.differences],
             "refusals": [
                 {"code": refusal.code, "message": refusal.message, "hint": refusal.hint} for refusal in self.refusals
             ],

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from safemodel.format.limits import SIGNATURE_RECORDS_MAX
+from safemodel.signing.ecdsa_p256 import ALGORITHM as BUNDLE_ALGORITHM
 from safemodel.trust.policy import Rule, TrustedSigner, TrustPolicy
 
 SOON_DAYS: Final = 30
@@ -53,7 +54,7 @@ def _signer(signer: TrustedSigner, policy: TrustPolicy, now: int) -> Iterator[Fi
         yield Finding(False, f"the keys of {signer.name} have expired", "give it new ones, or take it out")
     elif signer.has_ended(now + SOON_DAYS * _DAY):
         yield Finding(False, f"the keys of {signer.name} expire within {SOON_DAYS} days", "add new ones beside them")
-    if not any(signer.name in rule.signers for rule in policy.rules):
+    if not any(signer.name in (*rule.signers, *rule.oms) for rule in policy.rules):
         yield Finding(False, f"no rule names {signer.name}", "name it in a rule, or take it out")
 
 
@@ -69,6 +70,13 @@ def _rule(rule: Rule, policy: TrustPolicy, now: int) -> Iterator[Finding]:
         yield Finding(True, f"rule {rule.number} is for no name, since all are excepted", "except less, or take it out")
     if both := [name for name in rule.allow if name in rule.deny]:
         yield Finding(False, f"rule {rule.number} allows and denies {', '.join(both)}", "deny wins: take out either")
+    for name in rule.oms:
+        if not any(key.algorithm == BUNDLE_ALGORITHM for key in policy.signer(name).keys.values()):
+            yield Finding(
+                False,
+                f"rule {rule.number} accepts bundles of {name}, who has no key on P-256 to make one with",
+                "give it one, or take it out of oms",
+            )
 
 
 def _files(files: Iterable[str], policy: TrustPolicy) -> Iterator[Finding]:

@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 MANIFEST_ROLES: Final = "manifest"
 WALKED_ROLES: Final = "walk"
 ROLES: Final = (MANIFEST_ROLES, WALKED_ROLES)
-ENVIRONMENT: Final = ("warn", "error")
+WARN: Final = "warn"
+ERROR: Final = "error"
+IGNORE: Final = "ignore"
+ENVIRONMENT: Final = (WARN, ERROR)  # of a rule
+ENVIRONMENT_CHOICES: Final = (*ENVIRONMENT, IGNORE)  # of a caller
 ENVIRONMENT_REFERENCE: Final = "env:"
 FILE_REFERENCE: Final = "file:"
 
@@ -76,9 +80,11 @@ class Rule:
         digests: the digest algorithms that are accepted.
         allow: exact names of globals that are allowed beyond the catalogue.
         deny: exact names of globals that are not, whatever else allows them.
-        environment: what becomes of an artifact that was made with other versions than are installed. It is a demand
-            on the machine that loads, so it is for whoever compares them; no decision in this room reads it.
+        environment: what becomes of an artifact that was made with other versions than are installed: `warn` or
+            `error`; where a caller said so, `ignore`. It is a demand on the machine that loads.
+        versions: PEP 440 specifiers of versions that are accepted beside the signed one, by name of the distribution.
         roles: `walk` where the payload is also followed at load as when it was signed.
+        oms: whose OpenSSF Model Signing bundles are accepted; a verdict of its own, on which nothing is loaded.
     """
 
     number: int
@@ -91,8 +97,10 @@ class Rule:
     digests: tuple[str, ...] = ALGORITHMS
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
-    environment: str = ENVIRONMENT[0]
+    environment: str = WARN
+    versions: tuple[tuple[str, str], ...] = ()
     roles: str = MANIFEST_ROLES
+    oms: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         among = f", among them {', '.join(self.require)}" if self.require else ""
@@ -179,7 +187,7 @@ class TrustPolicy:
         if not listed:
             raise ConfigurationError("no verifying key was given", hint="give at least one: trust='release.pub'")
         signers = tuple(TrustedSigner(name, {name: key}) for name, key in listed.items())
-        return cls(None, signers, (Rule(1, ModelNames(EVERY_NAME), tuple(listed)),))
+        return cls(None, signers, (Rule(1, ModelNames(EVERY_NAME), tuple(listed), oms=tuple(listed)),))
 
     def __str__(self) -> str:
         return f"{self.path}, version {self.version}, sha256 {self.digest}" if self.is_reviewed else "the given keys"
@@ -251,31 +259,71 @@ class TrustPolicy:
         """Return the policy for an artifact that is still being signed: one signature is enough, all else holds."""
         return replace(self, rules=tuple(replace(rule, threshold=1, require=()) for rule in self.rules))
 
-    def with_choices(self, allow: Iterable[str], roles: str | None) -> Self:
+    def for_oms(self) -> Self:
+        """Return the policy for an OpenSSF Model Signing bundle: one of those in `oms` must have signed it."""
+        rules = (replace(rule, signers=rule.oms, threshold=1, require=()) for rule in self.rules)
+        return replace(self, rules=tuple(rules))
+
+    def with_choices(
+        self, allow: Iterable[str] = (), roles: str | None = None, versions: Mapping[str, str] | None = None
+    ) -> Self:
         """Return the policy with what a caller may add to bare keys.
 
         Args:
             allow: exact names of globals.
             roles: `manifest` or `walk`; None leaves it.
+            versions: PEP 440 specifiers of versions that are accepted beside the signed one.
 
         Raises:
-            ConfigurationError: the policy comes from a reviewed file; or there is no such choice of roles.
+            ConfigurationError: the policy comes from a reviewed file; or a choice is none.
         """
-        names = tuple(allow)
-        if roles is not None and roles not in ROLES:
-            raise ConfigurationError(f"roles is {roles!r}, expected one of {', '.join(ROLES)}")
-        if not names and roles is None:
-            return self
-        if self.is_reviewed:
-            given = "allow" if names else "roles"
+        choices: dict[str, Any] = {"allow": tuple(allow), "roles": roles, "versions": _accepted(versions)}
+        _check_choice("roles", roles, ROLES)
+        given = {name: value for name, value in choices.items() if value}
+        if given and self.is_reviewed:
+            name = next(iter(given))
             raise ConfigurationError(
-                f"{given} was given beside the policy {self.path}, where it belongs",
-                hint=f"write it into the rule that is for the model: {given} = ...",
+                f"{name} was given beside the policy {self.path}, where it belongs",
+                hint=f"write it into the rule that is for the model: {name} = ...",
             )
-        return replace(self, rules=tuple(replace(rule, allow=names, roles=roles or rule.roles) for rule in self.rules))
+        return self._with_rules(**given)
+
+    def with_environment(self, choice: str | None) -> Self:
+        """Return the policy with what a caller wants to happen where other versions are installed.
+
+        What a rule refuses stays refused; a warning is the caller's to have or not, since Python shows it to them.
+
+        Args:
+            choice: `warn`, `error` or `ignore`; None leaves it.
+
+        Raises:
+            ConfigurationError: there is no such choice.
+        """
+        _check_choice("environment", choice, ENVIRONMENT_CHOICES)
+        if choice is None:
+            return self
+        rules = (rule if rule.environment == ERROR else replace(rule, environment=choice) for rule in self.rules)
+        return replace(self, rules=tuple(rules))
+
+    def _with_rules(self, **changes: Any) -> Self:
+        """Return the policy with the same changes in each rule."""
+        return replace(self, rules=tuple(replace(rule, **changes) for rule in self.rules)) if changes else self
 
     def _revocation(self, *what: tuple[str, str]) -> Revocation | None:
         return next((each for each in self.revocations if (each.of, each.subject) in what), None)
+
+
+def _accepted(versions: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
+    if not versions:
+        return ()
+    from safemodel.trust.environment import check_versions  # late: few say so
+
+    return check_versions(versions)
+
+
+def _check_choice(name: str, choice: str | None, choices: Iterable[str]) -> None:
+    if choice is not None and choice not in choices:
+        raise ConfigurationError(f"{name} is {choice!r}, expected one of {', '.join(choices)}")
 
 
 def _by_key_id(signers: Iterable[TrustedSigner]) -> dict[bytes, tuple[TrustedSigner, VerifyingKey]]:

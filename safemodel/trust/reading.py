@@ -41,7 +41,9 @@ RULE_FIELDS: Final = (
     "allow",
     "deny",
     "environment",
+    "versions",
     "roles",
+    "oms",
 )
 REVOKED_KINDS: Final[tuple[Literal["key", "signer", "artifact"], ...]] = ("key", "signer", "artifact")
 REVOCATION_FIELDS: Final = (*REVOKED_KINDS, "date", "reason")
@@ -139,7 +141,9 @@ def _read_rule(number: int, value: object, signers: Sequence[TrustedSigner]) -> 
             allow=table.texts("allow", check_global),
             deny=table.texts("deny", check_global),
             environment=table.choice("environment", ENVIRONMENT),
+            versions=_read_versions(table),
             roles=table.choice("roles", ROLES),
+            oms=table.texts("oms", lambda name: one_of(name, known)),
         )
         _refuse_secret_beside_others(rule, [known[name] for name in named])
     return rule
@@ -159,6 +163,15 @@ def _read_version(text: str) -> str | None:
         return check_model_version(text) if text else None
     except FormatError as error:
         raise ConfigurationError(f"min_version: {error.args[0]}", hint=error.hint) from None
+
+
+def _read_versions(table: Table) -> tuple[tuple[str, str], ...]:
+    if "versions" not in table:
+        return ()
+    from safemodel.trust.environment import check_versions  # late: few rules say so
+
+    with naming("versions"):
+        return check_versions(table.take("versions", dict, "a table of versions by distribution"))
 
 
 def check_global(text: str) -> str:

@@ -79,8 +79,8 @@ def judge_signatures(
     """
     message = signed_bytes(digest)
     beside, stale = _applicable(digest, embedded, detached)
-    records = [_judge(record, False, message, policy, now) for record in embedded.records]
-    records += [_judge(record, True, message, policy, now) for record in beside.records]
+    records = [judge_record(record, message, policy, now) for record in embedded.records]
+    records += [judge_record(record, message, policy, now, detached=True) for record in beside.records]
     return JudgedSignatures(tuple(records), tuple(_warnings(records, stale)))
 
 
@@ -97,7 +97,10 @@ def _applicable(
     return beside, False
 
 
-def _judge(record: SignatureRecord, detached: bool, message: bytes, policy: TrustPolicy, now: int) -> JudgedRecord:
+def judge_record(
+    record: SignatureRecord, message: bytes, policy: TrustPolicy, now: int, *, detached: bool = False
+) -> JudgedRecord:
+    """Find what became of one record, which is said to sign a message."""
     key_id = record.key_id.hex()
     listed = policy.find(record.key_id)
     if listed is None:

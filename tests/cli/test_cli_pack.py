@@ -29,11 +29,13 @@ def churn(tmp_path: Path) -> Path:
 
 def test_pack_then_verify_then_load(cli: "CommandLine", churn: Path, shelf: "Shelf") -> None:
     (cli.folder / "card.json").write_text(json.dumps({"trained_on": "2026-11"}))
+    (cli.folder / "card.md").write_text("# Größe\n", encoding="utf-8")
     shown = cli.good(
         "pack",
         churn,
         *("-o", "churn.safemodel", "--key", shelf / "release.key", "--name", "acme/churn", "--model-version", "1.4.0"),
         *("--metric", "roc_auc=0.91", "--metric", "brier=1e-2", "--metadata", "card.json"),
+        *("--notes", "card.md"),
     )
     path = cli.folder / "churn.safemodel"
     digest = safemodel.inspect(path).digest
@@ -41,7 +43,11 @@ def test_pack_then_verify_then_load(cli: "CommandLine", churn: Path, shelf: "She
     assert digest in shown
     cli.good("verify", path, "--trust", shelf.trust)
     training = safemodel.inspect(path).manifest.training
-    assert training == {"metrics": {"roc_auc": 0.91, "brier": 0.01}, "metadata": {"trained_on": "2026-11"}}
+    assert training == {
+        "metrics": {"roc_auc": 0.91, "brier": 0.01},
+        "metadata": {"trained_on": "2026-11"},
+        "notes": "# Größe\n",
+    }
     model, before = safemodel.load(path, trust=shelf.trust), joblib.load(churn)
     assert (model.coef_ == before.coef_).all()
 
@@ -85,6 +91,9 @@ def test_code_of_ones_own(cli: "CommandLine", shelf: "Shelf") -> None:
         (("churn.joblib", "-o", "o.safemodel", "--name", "../churn"), 2, "usage"),
         (("churn.joblib", "-o", "o.safemodel", "--model-version", "one"), 2, "usage"),
         (("churn.joblib", "-o", "o.safemodel", "--metadata", "churn.joblib"), 4, "configuration"),
+        (("churn.joblib", "-o", "o.safemodel", "--metric", "auc=nan"), 2, "usage"),
+        (("churn.joblib", "-o", "o.safemodel", "--notes", "churn.joblib"), 4, "configuration"),
+        (("churn.joblib", "-o", "o.safemodel", "--notes", "missing.md"), 4, "io"),
         (("churn.joblib", "-o", "o.safemodel", "--allow", "os.system"), 4, "configuration"),
         (("churn.joblib",), 2, "usage"),
     ],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from documented import ROOT, blocks, commands, is_as_shown
 from sklearn.linear_model import LogisticRegression
 
 import safemodel
@@ -17,20 +18,14 @@ from safemodel.errors import NoTrustedSignatureError
 if TYPE_CHECKING:
     from cli.conftest import CommandLine
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-VARIABLE = re.compile(r"[0-9a-f]{64}|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")  # key ids, digests, times
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PYTHON = next(text for language, text in blocks("README.md") if language == "python")
+CONSOLE = [text for language, text in blocks("README.md") if language == "console"]
 
 
 class Exotic:
     def __reduce__(self) -> Any:
         return os.system, ("true",)
-
-
-def block(language: str) -> str:
-    """The first block in a language."""
-    found = re.search(rf"```{language}\n(.*?)```", README, re.DOTALL)
-    assert found
-    return found[1]
 
 
 @pytest.fixture
@@ -52,28 +47,22 @@ def run_python(code: str, model: Any) -> dict[str, Any]:
     return names
 
 
-def shown(console: str) -> list[tuple[str, list[str]]]:
-    """Each command with the lines that the README gives for it."""
-    commands = [part.splitlines() for part in console.split("$ ")[1:]]
-    return [(first, rest) for first, *rest in commands]
-
-
-def matches(line: str, expected: str) -> bool:
-    """Whether a line is the one shown, where three dots stand for the rest of it and values differ from run to run."""
-    line, expected = VARIABLE.sub("#", line), VARIABLE.sub("#", expected)
-    return line.startswith(expected.removesuffix("...")) if expected.endswith("...") else line == expected
+def check(cli: "CommandLine", console: str) -> None:
+    for command, expected in commands(console):
+        done = cli.run(*shlex.split(command)[1:])
+        lines = (done.stdout + done.stderr).splitlines()
+        assert is_as_shown(lines, expected), lines
 
 
 def test_the_examples(cli: "CommandLine", folder: Path) -> None:
     model = LogisticRegression().fit(np.eye(4), [0, 1, 0, 1])
-    loaded = run_python(block("python"), model)["model"]
+    loaded = run_python(PYTHON, model)["model"]
     assert loaded is not model
     assert (loaded.coef_ == model.coef_).all()
-    for command, expected in shown(block("console")):
-        done = cli.run(*shlex.split(command)[1:])
-        lines = (done.stdout + done.stderr).splitlines()
-        assert len(lines) == len(expected)
-        assert all(map(matches, lines, expected)), lines
+    check(cli, CONSOLE[0])
+    safemodel.dump(model, "churn.safemodel", key="release.key", example=np.eye(4))
+    for console in CONSOLE[1:]:
+        check(cli, console)
 
 
 def test_packing(cli: "CommandLine", folder: Path) -> None:

@@ -71,6 +71,7 @@ def test_the_document(cli: "CommandLine", shelf: "Shelf") -> None:
             {"key_id": safemodel.load_verifying_key(shelf.trust).key_id.hex(), "algorithm": "ed25519", "signer": None}
         ],
         "warnings": [],
+        "differences": [],
         "policy": None,
         "rule": None,
     }

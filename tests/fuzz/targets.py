@@ -4,17 +4,28 @@ Each has seeds, so that mutations start from bytes that are accepted.
 """
 
 import io
+import json
 import random
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pandas as pd
 from fuzz import payloads
 from fuzz.mutate import mutated
+from scipy import sparse
 
 import safemodel
+from safemodel.describe.example.storage import (
+    outputs_from_bytes,
+    outputs_to_bytes,
+    table_from_bytes,
+    table_to_bytes,
+)
 from safemodel.errors import SafemodelError
 from safemodel.format import wire
 from safemodel.format.envelope import DetachedSignatures, SignatureSet
@@ -61,11 +72,33 @@ def manifest(data: bytes) -> None:
         assert Manifest.from_bytes(data).to_bytes() == data
 
 
+def example(data: bytes) -> None:
+    with suppress(SafemodelError):
+        assert table_from_bytes(data, "fuzz") is not None
+    with suppress(SafemodelError):
+        assert outputs_from_bytes(data, "fuzz") is not None
+
+
 def key_file(data: bytes) -> None:
     with suppress(SafemodelError):
         signer_from_pem(data, "passphrase")
     with suppress(SafemodelError):
         verifying_key_from_pem(data)
+
+
+def bundle(data: bytes) -> None:
+    with suppress(SafemodelError):
+        safemodel.verify_oms(io.BytesIO(_ARTIFACT), io.BytesIO(data), trust=_KEYS, name=safemodel.ANY_NAME)
+        assert json.loads(data) == json.loads(_BUNDLE), "a changed bundle was accepted"
+
+
+def _make_bundle() -> bytes:
+    secrets = [signer_from_pem(data, "passphrase") for data in _KEY_FILES if b"PRIVATE" in data]
+    key = next(signer for signer in secrets if signer.algorithm == "ecdsa-p256-sha256")
+    target = io.BytesIO()
+    options: dict[str, Any] = {"key": key, "trust": _KEYS, "name": safemodel.ANY_NAME}
+    safemodel.export_oms(io.BytesIO(_ARTIFACT), target, **options)
+    return target.getvalue()
 
 
 def _make_seeds() -> tuple[bytes, tuple[bytes, ...]]:
@@ -83,7 +116,13 @@ _ARTIFACT, _KEY_FILES = _make_seeds()
 _KEYS = [verifying_key_from_pem(data) for data in _KEY_FILES if b"PUBLIC" in data]
 _UNVERIFIED = safemodel.inspect(io.BytesIO(_ARTIFACT))
 _SIGNATURES = _UNVERIFIED.signatures
+_BUNDLE = _make_bundle()
 _DETACHED = DetachedSignatures(bytes.fromhex(_UNVERIFIED.digest), _SIGNATURES).to_bytes()
+_EXAMPLES = (
+    table_to_bytes(pd.DataFrame({"a": [1.5, None], "b": ["x", "y"], "c": pd.Categorical(["x", "y"])}), "seed"),
+    table_to_bytes(sparse.csr_array(np.eye(2)), "seed"),
+    outputs_to_bytes({"predict": np.array(["a"]), "predict_proba": [np.eye(2)]}, "seed"),
+)
 
 TARGETS = {
     "container": Target(container, (_ARTIFACT,)),
@@ -91,7 +130,9 @@ TARGETS = {
     "envelope": Target(envelope, (_SIGNATURES.to_bytes(), _DETACHED)),
     "msgpack": Target(msgpack, (_UNVERIFIED.manifest_bytes, _SIGNATURES.to_bytes())),
     "manifest": Target(manifest, (_UNVERIFIED.manifest_bytes,)),
+    "example": Target(example, _EXAMPLES),
     "key-file": Target(key_file, _KEY_FILES),
+    "bundle": Target(bundle, (_BUNDLE,)),
     "walk": Target(payloads.fuzz_walk, payloads.seeds(), payloads.mutated_payload),
     "lexer": Target(payloads.fuzz_lexer, payloads.seeds(), payloads.mutated_payload),
     "rehearsal": Target(payloads.fuzz_rehearsal, payloads.seeds(), payloads.mutated_payload),

@@ -57,5 +57,13 @@ def check_signing(tmp_path: Path, openssl: OpenSSL) -> Callable[[safemodel.Signe
             (tmp_path / "message").write_bytes(signed_bytes(bytes.fromhex(artifact.digest)))
             (tmp_path / "signature").write_bytes(artifact.signatures.records[0].signature)
             openssl(*VERIFY[signer.algorithm])
+            if signer.algorithm == "ecdsa-p256-sha256":
+                check_bundle(signer, tmp_path)
 
     return check
+
+
+def check_bundle(signer: safemodel.Signer, folder: Path) -> None:
+    artifact, bundle, trust = (folder / name for name in ("churn.safemodel", "model.sig", "by.pub"))
+    safemodel.export_oms(artifact, bundle, key=signer, trust=trust)
+    safemodel.verify_oms(artifact, bundle, trust=trust)

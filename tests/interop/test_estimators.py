@@ -1,14 +1,18 @@
 """Every model that scikit-learn, XGBoost and LightGBM can fit: `dump` and `load` give what joblib gives.
 
+What `dump` captures of each is complete, plain and small, comes without a warning, and shows no row of training data.
+
 The fitted models are those that the catalogue is made of (tools/make_catalogue); here each estimator once for each kind
 of data, and with every option where time does not matter.
 """
 
 import io
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import joblib
+import numpy as np
 import others
 import pytest
 import scikit_learn
@@ -26,7 +30,10 @@ from sklearn.pipeline import make_pipeline, make_union
 from sklearn.utils import all_estimators
 
 import safemodel
+from safemodel.describe.model import describe_model
 from safemodel.errors import GlobalNotAllowedError
+from safemodel.format import wire
+from safemodel.format.limits import KIB
 
 Model = tuple[str, Any]
 RoundTrip = Callable[..., Any]
@@ -110,6 +117,25 @@ def check(label: str, mine: Any, model: Any, data: Iterable[Sample]) -> None:
         assert difference(predictions(mine, each.X), predictions(theirs, each.X), label) is None
 
 
+def check_description(label: str, model: Any, data: Iterable[Sample]) -> None:
+    """Check what is captured of a model."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = describe_model(model)
+    assert len(wire.encode(found)) < 32 * KIB, label
+    if hasattr(type(model), "get_params"):
+        assert set(found.get("parameters", ())) == set(model.get_params()), label
+    if hasattr(model, "n_features_in_"):
+        assert found["n_features_in"] == model.n_features_in_, label
+    shown = repr(found)
+    assert not [number for each in data for number in fractions(each.X) if repr(number) in shown], label
+
+
+def fractions(rows: Any) -> list[float]:
+    """The numbers of a table that nothing else is likely to hold."""
+    return [] if not isinstance(rows, np.ndarray) or rows.dtype != float else rows[np.mod(rows, 0.5) > 0].tolist()
+
+
 def fitted_to_all(cls: Any) -> Iterator[tuple[Sample, Any]]:
     """Fit an estimator to each kind of data that it takes."""
     estimator = scikit_learn.construct(cls)
@@ -124,6 +150,7 @@ def test_estimators(name: str, cls: Any, round_trip: RoundTrip) -> None:
     models = list(fitted_to_all(cls))
     assert models, "it can be fitted to none of the samples"
     for data, model in models:
+        check_description(f"{name} {data.name}", model, [data])
         check(f"{name} {data.name}", round_trip(model), model, [data])
 
 
@@ -132,6 +159,7 @@ def test_other_models(name: str, round_trip: RoundTrip) -> None:
     models = [(label, model) for label, model in SOURCES[name]() if model is not None]
     assert models
     for label, model in models:
+        check_description(label, model, map(sample, KINDS))
         check(label, round_trip(model), model, map(sample, KINDS))
 
 

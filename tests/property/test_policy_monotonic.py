@@ -15,6 +15,7 @@ from safemodel.format.manifest import ChunkDigests, Counts, Creator, GlobalRefer
 from safemodel.payload.catalogue import Catalogue
 from safemodel.payload.ruled import RuledCatalogue
 from safemodel.trust.decision import Requirements, decide, judge
+from safemodel.trust.environment import Installed
 from safemodel.trust.lint import lint
 from safemodel.trust.names import ANY_NAME, AnyName
 from safemodel.trust.patterns import ModelNames
@@ -28,6 +29,13 @@ DIGEST = bytes(range(32))
 MODELS = ("acme/churn", "acme/test-1", "other/churn", "nobody")
 PEOPLE = ("alice", "bob", "carol")
 VERSIONS = ("1.0", "1.4.0", "2.0rc1", "2.0")
+HERE = Installed("3.11.7", "CPython, Linux, x86_64", {"numpy": "2.4.6"}.get)
+ENVIRONMENTS: tuple[dict[str, Any], ...] = (
+    {},
+    {"distributions": {"numpy": "2.4.6"}},
+    {"distributions": {"numpy": "2.2.6"}},
+    {"distributions": {"numpy": "1.26.4"}},
+)
 GLOBALS = ("acme.transformers.Clip", "acme.other.Thing", "numpy.ndarray")
 
 
@@ -64,7 +72,7 @@ class Case:
     @property
     def is_accepted(self) -> bool:
         detached = DetachedSignatures(DIGEST, records(self.detached))
-        required = Requirements(self.policy, self.name, NOW, CATALOGUE, detached)
+        required = Requirements(self.policy, self.name, NOW, CATALOGUE, detached, lambda: HERE)
         judged = judge(DIGEST, records(self.embedded), required)
         return not judged.refusals and not decide(judged, self.manifest, required).refusals
 
@@ -103,6 +111,7 @@ def rules(draw: st.DrawFn, number: int, models: ModelNames) -> Rule:
         digests=draw(subsets(("blake3", "sha256"), 1)),
         allow=draw(subsets(GLOBALS)),
         deny=draw(st.sampled_from(((), (), ("numpy.ndarray",)))),
+        environment=draw(st.sampled_from(("warn", "error"))),
     )
 
 
@@ -144,6 +153,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
             tuple(GlobalReference(module, name, ("reference",)) for module, name in pairs),
             Counts(1, 0, 0, 1),
         ),
+        environment=draw(st.sampled_from(ENVIRONMENTS)),
     )
 
 
@@ -181,6 +191,7 @@ def tighter_rules(case: Case, rule: Rule) -> Iterator[Case]:
         yield case.with_rule(number, signers=tuple(each for each in rule.signers if each != name))
     for version in VERSIONS if rule.min_version is None else ("9",):
         yield case.with_rule(number, min_version=version)
+    yield case.with_rule(number, environment="error")
     yield case.with_rule(number, max_age_days=min(rule.max_age_days or 30, 1))
     for algorithm in rule.digests:
         yield case.with_rule(number, digests=tuple(each for each in rule.digests if each != algorithm))
@@ -212,6 +223,13 @@ def test_more_is_never_less(case: Case) -> None:
     """The same from the other side, since few of the refused ones are one step from an acceptance."""
     for each in tighter(case):
         assert case.is_accepted or not each.is_accepted
+
+
+@settings(max_examples=50, deadline=None)
+@given(CASES, subsets(PEOPLE))
+def test_whose_bundles_are_accepted_changes_no_decision(case: Case, people: tuple[str, ...]) -> None:
+    for rule in case.policy.rules:
+        assert case.with_rule(rule.number, oms=people).is_accepted == case.is_accepted
 
 
 def test_some_are_accepted_and_some_are_not() -> None:

@@ -37,7 +37,7 @@ def test_a_verified_artifact_says_what_was_verified(forge: Callable[..., Path], 
 
 def test_only_the_gate_makes_one(forge: Callable[..., Path], release: Any) -> None:
     with pytest.raises(TypeError):
-        VerifiedArtifact(object(), None, None)  # type: ignore[arg-type]
+        VerifiedArtifact(object(), None, None, None)  # type: ignore[arg-type]
     with safemodel.verify(forge(), trust=release.public) as artifact:
         for duplicate in (copy.copy, copy.deepcopy, pickle.dumps):
             with pytest.raises(TypeError):

@@ -2,11 +2,12 @@
 
 import pytest
 
-from safemodel.signing import Ed25519Signer
+from safemodel.signing import EcdsaP256Signer, Ed25519Signer
 from safemodel.trust.lint import Finding, lint
 from safemodel.trust.policy import TrustPolicy
 
 KEYS = {f"{name}.pub": Ed25519Signer.generate().verifying_key for name in ("alice", "alice-2", "bob")}
+PUBLISHER = EcdsaP256Signer.generate().verifying_key
 NOW = 1_800_000_000  # 2027-01-15
 GOOD = """
 version = 1
@@ -22,7 +23,7 @@ threshold = 2
 
 
 def findings(text: str, *files: str) -> tuple[Finding, ...]:
-    policy = TrustPolicy.from_toml(text, lambda reference: KEYS[reference].to_pem())
+    policy = TrustPolicy.from_toml(text, lambda reference: (KEYS | {"publisher.pub": PUBLISHER})[reference].to_pem())
     return lint(policy, NOW, files)
 
 
@@ -36,6 +37,8 @@ def with_bob(lines: str) -> str:
 
 def test_a_clean_policy() -> None:
     assert findings(GOOD, *KEYS) == ()
+    publisher = GOOD.replace("[signers.bob]", '[signers.publisher]\nkeys = ["publisher.pub"]\n[signers.bob]')
+    assert findings(publisher + 'oms = ["publisher"]\n') == ()
     assert findings(revoked(f'key = "{KEYS["alice" + ".pub"].key_id.hex()}"')) == ()  # the other key still counts
 
 
@@ -64,6 +67,7 @@ def test_rules_that_nothing_can_meet(text: str) -> None:
         (with_bob("valid_until = 2027-02-01"), [], "expire within 30 days"),
         (GOOD.replace('["alice", "bob"]\nthreshold = 2', '["alice"]'), [], "no rule names bob"),
         (GOOD, ["alice.pub", "old.pub"], "no signer has the key old.pub"),
+        (GOOD + 'oms = ["bob"]\n', [], "no key on P-256"),
         (GOOD + 'allow = ["a.b"]\ndeny = ["a.b"]\n', [], "allows and denies a.b"),
     ],
 )

@@ -56,7 +56,9 @@ digests = ["sha256"]
 allow = ["acme.transformers.Clip"]
 deny = ["numpy.ndarray"]
 environment = "error"
+versions = { Scikit_Learn = "<1.9, >=1.6", python = ">=3.11" }
 roles = "walk"
+oms = ["bob"]
 
 [[rules]]
 models = ["acme/test-*"]
@@ -67,6 +69,8 @@ signer = "bob"
 date = 2026-11-01
 reason = "left"
 """
+
+VERSIONS = 'versions = { Scikit_Learn = "<1.9, >=1.6", python = ">=3.11" }'
 
 # Each row of the table, as one or more changes of the policy above: what is replaced, and what by.
 WRONG: dict[str, list[tuple[str, str]]] = {
@@ -106,8 +110,11 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         ("max_age_days = 90", "max_age_days = 90.5"),
         ('environment = "error"', "environment = true"),
         ('environment = "error"', 'environment = "ignore"'),
+        (VERSIONS, 'versions = ">=1.6"'),
+        (VERSIONS, 'versions = [">=1.6"]'),
         ('roles = "walk"', 'roles = "none"'),
         ('roles = "walk"', "roles = 1"),
+        ('oms = ["bob"]', 'oms = "bob"'),
         ("date = 2026-11-01", "date = '2026-11-01'"),
         ('reason = "left"', "reason = 1"),
     ],
@@ -168,7 +175,10 @@ WRONG: dict[str, list[tuple[str, str]]] = {
     "has a signer with a secret and public keys": [('["bob.pub"]', '["bob.pub", "env:SHARED"]')],
     "has a rule with a secret's signer and others": [('signers = ["ci"]', 'signers = ["ci", "bob"]')],
     "has a rule with a secret's signer and a threshold": [('signers = ["ci"]', 'signers = ["ci"]\nthreshold = 2')],
-    "names a signer who is not listed": [('signers = ["ci"]', 'signers = ["cy"]')],
+    "names a signer who is not listed": [
+        ('signers = ["ci"]', 'signers = ["cy"]'),
+        ('oms = ["bob"]', 'oms = ["boob"]'),
+    ],
     "requires a signer whom the rule does not name": [('require = ["alice"]', 'require = ["ci"]')],
     "has a pattern that is none": [
         ('models = ["acme/test-*"]', f"models = ['{pattern}']")
@@ -177,6 +187,18 @@ WRONG: dict[str, list[tuple[str, str]]] = {
     + [('except = ["acme/test-*"]', 'except = ["acme/test-"]')],
     "has a version that is none": [('min_version = "1.4.0"', 'min_version = "1.4.0+local"')],
     "has a digest algorithm that is not known": [('digests = ["sha256"]', 'digests = ["sha512"]')],
+    "accepts versions that are none": [
+        (VERSIONS, f"versions = {{ {wrong} }}")
+        for wrong in (
+            "numpy = '1.6'",
+            "numpy = ''",
+            "numpy = 1",
+            "numpy = ['>=1']",
+            "'num py' = '>=1'",
+            "'' = '>=1'",
+            f"{'n' * 65} = '>=1'",
+        )
+    ],
     "allows what is no global": [
         ("acme.transformers.Clip", "Clip"),
         ("acme.transformers.Clip", "acme.*"),
@@ -235,9 +257,10 @@ def test_everything_that_can_be_said(folder: Path) -> None:
     assert (strict.min_version, strict.max_age_days, strict.digests) == ("1.4.0", 90, ("sha256",))
     assert (strict.allow, strict.deny) == (("acme.transformers.Clip",), ("numpy.ndarray",))
     assert (strict.environment, strict.roles) == ("error", "walk")
+    assert strict.versions == (("python", ">=3.11"), ("scikit-learn", "<1.9,>=1.6"))
     assert (plain.threshold, plain.require, plain.min_version, plain.max_age_days) == (1, (), None, None)
     assert (plain.digests, plain.allow, plain.deny) == (("blake3", "sha256"), (), ())
-    assert (plain.environment, plain.roles) == ("warn", "manifest")
+    assert (plain.environment, plain.versions, plain.roles) == ("warn", (), "manifest")
     assert policy.revocations == (Revocation("signer", "bob", "2026-11-01", "left"),)
     assert (policy.version, policy.path, policy.folder) == (7, str(folder / "trust.toml"), str(folder))
     assert policy.signer("bob") is bob

@@ -255,6 +255,18 @@ def _(store: Store) -> Path:
     return store.artifact("alice", "bob", description=reaching_for("acme.transformers", "Clip"))
 
 
+@case("made with other versions than are accepted")
+def _(store: Store) -> Path:
+    store.add('environment = "error"')
+    return store.artifact("alice", "bob", environment={"distributions": {"numpy": "1!1.0"}})
+
+
+@case("that does not say what it was made with")
+def _(store: Store) -> Path:
+    store.add('environment = "error"')
+    return store.artifact("alice", "bob")
+
+
 ROW = re.compile(r"^\| ([^|]+) \| `([a-z-]+)` \| (yes|no) \| [^|]+ \|$", re.MULTILINE)
 TABLE = ROW.findall((Path(__file__).parents[2] / "docs" / "trust.md").read_text(encoding="utf-8"))
 

@@ -273,3 +273,11 @@ def test_taking_a_signer_away_keeps_what_is_said_of_others(text: str, which: int
 def entries(value: Any, kind: str) -> list[Any]:
     found = value.get(kind, [])
     return list(found.values()) if isinstance(found, dict) else found
+
+
+def test_whoever_is_removed_signs_no_bundles_either() -> None:
+    text = POLICY.replace('signers = ["alice", "bob"] # both', 'signers = ["alice", "bob"]\noms = ["bob", "alice"]')
+    text = text.replace('signers = ["bob", "alice"]', 'signers = ["bob", "alice"]\noms = ["bob"]')
+    first, second = tomllib.loads(edited(text, remove_signer("bob")))["rules"]
+    assert first["oms"] == ["alice"]
+    assert "oms" not in second

@@ -13,6 +13,8 @@ from typing import Any
 import joblib
 import numpy as np
 import pytest
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV
 
 from safemodel.errors import LimitExceededError, PayloadError
 from safemodel.payload.walk import GlobalUse, walk
@@ -308,3 +310,29 @@ def test_a_walk_leaves_nothing_behind_for_the_next_one() -> None:
     before = walk(joblibs.getvalue())
     assert roles_in(empty_state) == {"acme.Clip": ("build", "newobj")}
     assert walk(joblibs.getvalue()) == before
+
+
+@pytest.mark.parametrize(
+    ("value", "root"),
+    [
+        (GridSearchCV(Ridge(), {}), "sklearn.model_selection._search.GridSearchCV"),
+        ({"a": 1}, "dict"),
+        ([np.array([Ridge()], object)], "list"),
+        (1, ""),
+        (partial(len), ""),
+        (OrderedDict(a=1), ""),
+        (Ridge, ""),
+        (np.eye(2), ""),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_the_class_of_what_the_stream_holds(value: object, root: str) -> None:
+    file = io.BytesIO()
+    joblib.dump(value, file)
+    assert walk(file.getvalue()).root == root
+
+
+def test_a_class_that_is_called_as_well_does_not_say_what_it_makes() -> None:
+    made = walk(b"\x80\x04cbuiltins\nset\n)\x81cbuiltins\nset\n)R0.")
+    assert [use.roles for use in made.globals] == [("call", "newobj")]
+    assert made.root == ""

@@ -84,6 +84,14 @@ def test_what_has_no_canonical_form_is_an_error(value: object) -> None:
         wire.encode(value)
 
 
+def test_what_no_reader_would_take_is_not_written() -> None:
+    nested: object = None
+    for _ in range(WIRE_DEPTH_MAX + 1):
+        nested = [nested]
+    with pytest.raises(LimitExceededError):
+        wire.encode(nested)
+
+
 def test_the_error_names_the_place() -> None:
     with pytest.raises(FormatError, match=r"metrics\.auc\[1\]"):
         wire.encode({"auc": [1.0, float("inf")]}, where="metrics")

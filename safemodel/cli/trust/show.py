@@ -27,7 +27,7 @@ exit codes:
    "signers": [{"name", "keys": [{"reference", "algorithm", "key_id", "revoked"}], "valid_from", "valid_until",
                 "contact", "revoked"}],
    "rules": [{"rule", "models", "except", "signers", "threshold", "require", "min_version", "max_age_days", "digests",
-              "allow", "deny", "environment", "roles"}],
+              "allow", "deny", "environment", "versions", "roles", "oms"}],
    "revoked": [{"of", "subject", "date", "reason"}]}
 """
 
@@ -90,9 +90,14 @@ def _keys(signer: TrustedSigner, policy: TrustPolicy) -> list[dict[str, Any]]:
 def _restrictions(rule: Rule) -> dict[str, Any]:
     """What a rule says beyond its models and signers, where it differs from a rule that says nothing."""
     plain = Rule(rule.number, rule.models, rule.signers)
-    names = ("min_version", "max_age_days", "digests", "allow", "deny", "environment", "roles")
+    names = ("min_version", "max_age_days", "digests", "allow", "deny", "environment", "versions", "roles", "oms")
     values = {name: getattr(rule, name) for name in names if getattr(rule, name) != getattr(plain, name)}
-    return {name: ", ".join(value) if isinstance(value, tuple) else value for name, value in values.items()}
+    return {name: ", ".join(map(_text, value)) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+def _text(item: str | tuple[str, str]) -> str:
+    """Return a name, or what is said of it."""
+    return item if isinstance(item, str) else " ".join(item)
 
 
 def _is_revoked(signer: TrustedSigner, policy: TrustPolicy) -> bool:
@@ -135,7 +140,9 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "allow": rule.allow,
         "deny": rule.deny,
         "environment": rule.environment,
+        "versions": dict(rule.versions),
         "roles": rule.roles,
+        "oms": rule.oms,
     }
 
 

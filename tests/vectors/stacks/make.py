@@ -3,6 +3,7 @@
 They come into a folder named after the version of scikit-learn, beside this file. README.md lists the stacks.
 """
 
+import json
 import warnings
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -29,6 +30,7 @@ from sklearn.svm import SVC
 
 COMPRESSIONS = ("zlib", "gzip", "bz2", "xz", "lzma")
 LARGE = ("boosting", "generators", "LightGBM", "XGBoost")
+REPRODUCED = ("linear", "forest", "vectors")
 
 X = np.random.RandomState(0).rand(30, 3)
 Y = np.array(["no", "yes"], dtype=object)[(X[:, 0] > 0.5).astype(int)]
@@ -71,6 +73,14 @@ def boosters() -> Iterator[tuple[str, Any]]:
     yield "LightGBM", LGBMClassifier(n_estimators=2, num_leaves=3, min_child_samples=5, n_jobs=1, verbose=-1).fit(X, Y)
 
 
+def keep_predictions(path: Path) -> None:
+    """Write what a model gives here for the first rows beside its payload: numbers as JSON has them, exactly."""
+    model = joblib.load(path)
+    methods = [name for name in ("predict", "predict_proba", "decision_function") if hasattr(model, name)]
+    found = {name: getattr(model, name)(X[:5]).tolist() for name in methods}
+    path.with_suffix(".predictions.json").write_text(json.dumps(found) + "\n")
+
+
 def main() -> None:
     """Write them all; large ones are compressed, the first model once with each compressor."""
     warnings.simplefilter("ignore")
@@ -82,6 +92,8 @@ def main() -> None:
             for method in COMPRESSIONS:
                 joblib.dump(model, f"{path}.{method}", compress=(method, 9))
         joblib.dump(model, path, compress=("xz", 9) if name in LARGE else 0)
+        if name in REPRODUCED:
+            keep_predictions(path)
 
 
 if __name__ == "__main__":
