@@ -106,8 +106,15 @@ def _holds_objects(dtype: _Value) -> bool:
     """Tell whether a dtype has objects anywhere: `|O`, also in a field, with a shape, or in a list such as `i4,O`."""
     if isinstance(dtype, str):
         return "O" in dtype or "object" in dtype
-    if isinstance(dtype, list):  # of fields, each (name, dtype) or (name, dtype, shape)
-        return any(_holds_objects(field[1]) for field in dtype if isinstance(field, tuple) and len(field) > 1)
+    if isinstance(dtype, list):  # of fields
+        return any(_holds_objects(_dtype_of(field)) for field in dtype)
     if isinstance(dtype, tuple) and dtype:  # (dtype, shape)
         return _holds_objects(dtype[0])
+    raise _unlike_numpy()
+
+
+def _dtype_of(field: _Value) -> _Value:
+    """Return the dtype of (name, dtype) or (name, dtype, shape); NumPy takes lists and texts of that length too."""
+    if isinstance(field, tuple) and len(field) > 1:
+        return field[1]
     raise _unlike_numpy()

@@ -204,6 +204,9 @@ def headed(text: str) -> bytes:
         headed("{'descr': ('<f8' 1)}"),
         headed("('descr',)"),
         headed("{'descr': (8, 8), 'fortran_order': False, 'shape': (1,), }"),
+        headed("{'descr': [['a', '|O']], 'fortran_order': False, 'shape': (1,), }"),  # which NumPy reads as fields
+        headed("{'descr': ['aO'], 'fortran_order': False, 'shape': (1,), }"),
+        headed("{'descr': [('a', '<f8'), ['b', '|O', (1,)]], 'fortran_order': False, 'shape': (1,), }"),
         headed("{'descr': [('a', ())], 'fortran_order': False, 'shape': (1,), }"),
     ],
 )
