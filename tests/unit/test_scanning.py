@@ -250,6 +250,11 @@ OTHER_FILES = {
     "table.csv.gz": gzip.compress(b"x,y\n1,2\n"),
     "archive.tar.xz": lzma.compress(bytes(512)),
     "text.bz2": bz2.compress(b"text\n" * 100),
+    "empty.gz": gzip.compress(b""),
+    "empty.xz": lzma.compress(b"") * 3,
+    "padded.gz": gzip.compress(b"text") + bytes(100),
+    "parts.gz": gzip.compress(b"x,y\n") + gzip.compress(b"1,2\n"),
+    "flights.txt": b"ZFA 12\n",
 }
 
 
@@ -368,10 +373,40 @@ def test_a_decoder_that_asks_for_much_memory_hides_nothing() -> None:
         b"\x82\x01)R.",
         b"N.",
         b"(lp0\nI1\na.",
+        b"N." + COMMAND,  # for who loads twice, as PyTorch before 1.6 does
+        b"I0x1\n0" + COMMAND,
+        b"L0x1L\n0" + COMMAND,
+        b"I\0text\n0" + COMMAND,  # 0, as C reads it
+        b"S'\\xff'\n0" + COMMAND,  # a text with encoding="latin1"
+        b"V\\q\n0" + COMMAND,
+        b"((0l0" + COMMAND,
     ],
 )
 def test_protocols_without_a_mark(data: bytes) -> None:
     assert recognize(data) == "pickle"
+
+
+@pytest.mark.parametrize("method", ["gzip", "bz2", "xz"])
+@pytest.mark.parametrize("first", [b"", b"("])
+def test_members_before_the_one_that_calls(method: str, first: bytes, judge: Callable[..., Finding]) -> None:
+    compress = COMPRESSORS[method]
+    assert judge(compress(first) + compress(first[:0] + b"0" * len(first) + COMMAND)).verdict == MALFORMED
+
+
+def test_compressed_data_that_gives_nothing_before_the_head_ends(judge: Callable[..., Finding]) -> None:
+    named = b"\x1f\x8b\x08\x08" + bytes(6) + b"n" * HEAD_MAX + b"\0" + gzip.compress(COMMAND)[10:]
+    compressor = zlib.compressobj()
+    flushes = compressor.flush(zlib.Z_FULL_FLUSH) + b"\0\0\0\xff\xff" * (HEAD_MAX // 5)
+    empty = flushes + compressor.compress(COMMAND) + compressor.flush()
+    for data in (named, empty):
+        assert joblib_reads(data) == COMMAND
+        assert judge(data).verdict == DANGEROUS
+
+
+@pytest.mark.parametrize("length", ["0x%x", "%x", "0X%x", " +%x"])
+def test_every_length_that_joblib_takes_before_0_10(length: str, judge: Callable[..., Finding]) -> None:
+    head = b"ZF" + (length % len(COMMAND)).encode().ljust(len(hex(2**64)))
+    assert judge(head + zlib.compress(COMMAND)).verdict == MALFORMED
 
 
 # Nothing runs.
