@@ -2,7 +2,8 @@
 
 A scanner that stops where a loader goes on is blind (CVE-2025-1889, CVE-2025-1945, CVE-2025-10156). So every member is
 looked at by its content, whatever its name, and what cannot be read as its headers say makes the archive malformed:
-entries that overlap, names and sizes that differ, a wrong CRC-32, encryption where a loader ignores the flag for it.
+entries that overlap, names and sizes that differ, a wrong CRC-32, encryption where a loader ignores the flag for it, a
+second directory for readers that look for it elsewhere than the standard library.
 """
 
 import encodings.cp437  # noqa: F401 - of names without the UTF-8 flag; nothing is imported while a file is judged
@@ -35,6 +36,16 @@ _TAIL_MAX: Final = 22 + 65_535  # the end record and its comment
 END_RECORD: Final = b"PK\x05\x06"
 _HEADER_SIZE: Final = 30  # of a local header without name and extra field
 _ENCRYPTED: Final = 0x1 | 0x40 | 0x2000
+_ENDS: Final = re.compile(rb"PK(?:\x05\x06|\x06[\x06\x07])")
+_DIRECTORY: Final = b"PK\x01\x02"
+_END_RECORD_64: Final = b"PK\x06\x06"
+_END_RECORD_64_SIZE: Final = 56
+# Of each record at the end: where it says where something begins, and with what (APPNOTE.TXT, 4.3.14 to 4.3.16).
+_POINTERS: Final = {
+    END_RECORD: (16, 4, _DIRECTORY),
+    _END_RECORD_64: (48, 8, _DIRECTORY),
+    b"PK\x06\x07": (8, 8, _END_RECORD_64),
+}
 _STEP: Final = 1 * MIB
 _FACTOR_OF_ALL: Final = 16  # times the file's size, for all members together
 _FREE_OF_ALL: Final = 1024 * MIB
@@ -93,12 +104,21 @@ class Archive:
     """
 
     def __init__(self, source: Source, budget: Budget) -> None:
+        self._source = source
         self._budget = budget
         with _reported():
             self._zip = zipfile.ZipFile(_SourceFile(source))
         self.members = [member for member in self._zip.infolist() if not member.is_dir() or member.file_size]
         self.kind = _kind({member.filename for member in self.members})
+
+    def check(self) -> None:
+        """Check what every reader must see alike.
+
+        Raises:
+            PayloadError: members overlap, or there are two directories.
+        """
         self._check_places()
+        self._check_directory()
 
     def head(self, member: zipfile.ZipInfo, most: int) -> bytes:
         """Return the first bytes of a member; its CRC-32 is checked only where that is all of it."""
@@ -125,6 +145,21 @@ class Archive:
                     return
                 most -= len(data)
                 yield data
+
+    def _check_directory(self) -> None:
+        """Refuse a second directory, where the offset of the first is taken from the beginning of the file.
+
+        The standard library takes what lies right before the end record, PyTorch's reader what the offset says.
+        """
+        source = self._source
+        first = max(source.size - _TAIL_MAX, 0)
+        tail = source.read(first, source.size - first)
+        for end in _ENDS.finditer(tail):
+            offset, width, mark = _POINTERS[end[0]]
+            place = int.from_bytes(tail[end.start() + offset :][:width], "little")
+            known = self._zip.start_dir if mark == _DIRECTORY else first + end.start() - _END_RECORD_64_SIZE
+            if place != known and place < source.size - len(mark) and source.read(place, len(mark)) == mark:
+                raise PayloadError("the archive has a second directory")
 
     def _check_places(self) -> None:
         """Refuse members that share bytes, as those of a bomb do (D. Fifield, "A better zip bomb", 2019)."""

@@ -235,12 +235,16 @@ class _Judge:
         """Judge an archive by its members; None: nothing in it is a model."""
         try:
             archive = Archive(source, self._budget)
-            if self._depth >= archives.DEPTH_MAX:
-                raise PayloadError(f"more than {archives.DEPTH_MAX} archives are inside one another")
-            inner = _Judge(self._catalogue, self._budget, self._depth + 1, _is_torch(archive.kind))
-            members = tuple(finding for member in archive.members for finding in inner.member(archive, member))
         except PayloadError as error:
             return malformed(archives.ZIP, error) if head.startswith(_ZIP_MARK) else None
+        try:
+            archive.check()
+            if self._depth >= archives.DEPTH_MAX:
+                raise PayloadError(f"more than {archives.DEPTH_MAX} archives are inside one another")
+        except PayloadError as error:
+            return malformed(archives.ZIP, error)
+        inner = _Judge(self._catalogue, self._budget, self._depth + 1, _is_torch(archive.kind))
+        members = tuple(finding for member in archive.members for finding in inner.member(archive, member))
         return _of_archive(archive.kind, members)
 
     def member(self, archive: Archive, member: zipfile.ZipInfo) -> Iterator[Finding]:

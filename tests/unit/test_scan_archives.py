@@ -307,6 +307,29 @@ def flipped(data: bytes, signature: bytes, offset: int, value: bytes) -> bytes:
     return bytes(changed)
 
 
+def cut(archive: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return members, directory and end record."""
+    end = archive.rfind(END)
+    (directory,) = struct.unpack_from("<I", archive, end + 16)
+    return archive[:directory], archive[directory:end], archive[end:]
+
+
+@pytest.mark.parametrize("prefix", [b"", b"GIF89a"])
+def test_a_second_directory_for_other_readers(prefix: bytes, judge: Callable[..., Finding], tmp_path: Path) -> None:
+    members, directory, end = cut(zipped(("m/data.pkl", COMMAND), method=zipfile.ZIP_STORED))
+    members = prefix + members + bytes(100)
+    directory = directory[:42] + struct.pack("<I", len(prefix)) + directory[46:]
+    good_members, good_directory, _ = cut(zipped(("m/data.pkl", b"N."), method=zipfile.ZIP_STORED))
+    ahead = len(directory) + len(good_members)  # by which the standard library takes all offsets to be too small
+    good_directory = (
+        good_directory[:42] + struct.pack("<I", len(members) + len(directory) - ahead) + good_directory[46:]
+    )
+    end = end[:16] + struct.pack("<I", len(members)) + end[20:]
+    data = members + directory + good_members + good_directory + end
+    assert zipfile.ZipFile(io.BytesIO(data)).read("m/data.pkl") == b"N."  # PyTorch and 7-Zip read the command
+    assert judge(data).verdict == MALFORMED
+
+
 CENTRAL, LOCAL, END = b"PK\x01\x02", b"PK\x03\x04", b"PK\x05\x06"
 TORCH = zipped(("m/data.pkl", COMMAND), method=zipfile.ZIP_STORED)
 
