@@ -134,10 +134,18 @@ def _fitting(value: Any, plain: Any) -> Any:
 
 
 def _is_rows(plain: Any) -> bool:
-    """Tell whether a list may be rows of a table: lists with fractions in them (whole numbers are ranges, columns)."""
-    if not isinstance(plain, list) or len(plain) < 2 or not all(isinstance(row, list) for row in plain):
+    """Tell whether a collection may be rows of a table, as lists or maps, that hold fractions.
+
+    Whole numbers are ranges and columns, and a map of lists is a grid of parameters.
+    """
+    if not isinstance(plain, list | dict) or len(plain) < 2:
         return False
-    return any(type(item) is float or item in _NOT_FINITE for row in plain for item in row)
+    rows = plain.values() if isinstance(plain, dict) else plain
+    kind = dict if isinstance(plain, dict) else type(plain[0])
+    if kind not in (list, dict) or not all(isinstance(row, kind) for row in rows):
+        return False
+    items = (item for row in rows for item in (row.values() if kind is dict else row))
+    return any(type(item) is float or item in _NOT_FINITE for item in items)
 
 
 def _beginning(value: Any) -> dict[str, Any]:

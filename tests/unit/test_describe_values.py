@@ -175,6 +175,8 @@ def test_bytes_are_never_shown() -> None:
         [[0.123, 1], [2, 3]],
         [(0.123, "red"), (2, "green")],
         [[math.nan, 123], [123, 4]],
+        pd.DataFrame({"a": [0.123] * 4, "b": 0.123}).to_dict("records"),
+        pd.DataFrame({"a": [0.123] * 4, "b": 0.123}).to_dict(),
         {"init": [[0.123, 1], [2, 3]]},
         [np.full(4, 0.123), np.full(3, 0.123)],
         np.ma.masked_array([0.123]),
@@ -184,6 +186,13 @@ def test_bytes_are_never_shown() -> None:
 )
 def test_rows_are_never_shown(rows: object) -> None:
     assert "123" not in DIGEST.sub("", repr(summary({"rows": rows})))
+
+
+@pytest.mark.parametrize(
+    "value", [{"C": [0.5, 1.0], "l1_ratio": [0.1, 0.2]}, [{"C": [0.5]}, {"C": [1.0]}], [{}, {"a": 1}]]
+)
+def test_grids_of_parameters_are_shown(value: object) -> None:
+    assert summary(value) == value
 
 
 def test_arrays_have_type_shape_and_digest() -> None:
