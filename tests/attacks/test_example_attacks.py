@@ -121,6 +121,8 @@ BAD: dict[str, object] = {
     "indices that are no integers": SPARSE | {"indices": ARRAY, "indptr": ARRAY},
     "indices of two dimensions": SPARSE | {"indices": integers(0, 2) | {"shape": [1, 2]}},
     "another form of sparse": SPARSE | {"format": "lil"},
+    "more rows of sparse than an array can have": SPARSE
+    | {"format": "csc", "shape": [2**31 - 1, 1], "data": integers(), "indices": integers(), "indptr": integers(0, 0)},
     "three dimensions of sparse": SPARSE | {"shape": [2, 3, 1]},
     "parts that are no arrays": SPARSE | {"data": OBJECTS},
     "rows that are too few": FRAME | {"index": RANGE | {"range": [0, 3, 1]}},

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from safemodel.describe.example.arrays import array_to_wire, vector_from_wire
 from safemodel.errors import FormatError
+from safemodel.format.limits import EXAMPLE_MAX
 from safemodel.format.schema import Fields, expect, expect_range
 
 if TYPE_CHECKING:
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
 SPARSE: Final = "sparse"
 _FORMATS: Final = ("csr", "csc")
-_LENGTH_MAX: Final = 2**31 - 1  # of a dimension, of which only the stored values take memory
+_COLUMNS_MAX: Final = 2**31 - 1  # of which only the stored values take memory; models turn rows into arrays
 
 
 def sparse_to_wire(value: Any, where: str) -> dict[str, Any]:
@@ -52,13 +53,14 @@ def sparse_from_wire(fields: Fields, where: str) -> Any:
     data, indices, pointers = (vector_from_wire(fields, part, where) for part in ("data", "indices", "indptr"))
     if name not in _FORMATS or len(shape) != 2:
         raise FormatError(f"{where} is no sparse matrix in the form csr or csc")
+    expect_range(shape[0], 0, EXAMPLE_MAX, f"the number of rows of {where}")
     major, minor = shape if name == "csr" else reversed(shape)
     _check_parts(data, indices, pointers, major, minor, where)
     return getattr(sparse, f"{name}_{'matrix' if matrix else 'array'}")((data, indices, pointers), shape=shape)
 
 
 def _length(value: object, where: str) -> int:
-    return expect_range(expect(value, int, where), 0, _LENGTH_MAX, where)
+    return expect_range(expect(value, int, where), 0, _COLUMNS_MAX, where)
 
 
 def _check_parts(data: "Array", indices: "Array", pointers: "Array", major: int, minor: int, where: str) -> None:
