@@ -43,6 +43,8 @@ SAME: dict[str, tuple[Any, Any]] = {
         pd.DataFrame({"a": pd.array([1, None], "Int64"), "b": pd.array([0.5, None], "Float64"), "c": ["x", None]}),
         pd.DataFrame({"a": pd.array([1, None], "Int64"), "b": [0.5, np.nan], "c": ["x", None]}),
     ),
+    "times of another unit": (np.array(["2026-01-02", "NaT"], "M8[ns]"), np.array(["2026-01-02", "NaT"], "M8[us]")),
+    "spans": (np.array([5, "NaT"], "m8[ns]"), np.array([5, "NaT"], "m8[ns]")),
     "several outputs": ([np.eye(2), np.eye(3)], [np.eye(2), np.eye(3)]),
 }
 OTHER: dict[str, tuple[Any, Any, int]] = {
@@ -55,6 +57,9 @@ OTHER: dict[str, tuple[Any, Any, int]] = {
     "an integer": (np.array([2**62]), np.array([2**62 + 1]), 1),
     "an unsigned integer": (np.array([2**63], np.uint64), np.array([-(2**63)]), 1),
     "a label": (np.array(["a", "b"]), np.array(["a", "c"]), 1),
+    "a time and an integer": (np.array([5], "M8[ns]"), np.array([5]), 1),
+    "a time and a span": (np.array([5], "M8[ns]"), np.array([5], "m8[ns]"), 1),
+    "a span of another unit": (np.array([5], "m8[ns]"), np.array([5], "m8[ps]"), 1),
     "its type": (np.array(["1"], object), np.array([1], object), 1),
     "two columns of one row": (np.eye(2), np.array([[0.9, 0.1], [0, 1]]), 1),
     "an output": ([np.eye(2), np.eye(2)], [np.eye(2), np.zeros((2, 2))], 2),

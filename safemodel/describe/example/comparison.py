@@ -31,7 +31,7 @@ def compare(method: str, then: Any, now: Any, tolerance: float) -> Difference:
         if _is_inexact(part, other):
             total.compare_numbers(part, other, numbers, tolerance)
         else:
-            total.compare_exactly(part.tolist(), other.tolist(), numbers.tolist())
+            total.compare_exactly(_items(part), _items(other), numbers.tolist())
     return total.difference(method, rows)
 
 
@@ -141,6 +141,20 @@ def _values(output: Any) -> "Array":
 
 def _is_frame(value: Any) -> bool:
     return hasattr(value, "iloc") and hasattr(value, "columns")
+
+
+def _items(values: "Array") -> list[Any]:
+    """The values as Python's own; times as texts, since nanoseconds would become integers, of dates and spans alike."""
+    import numpy as np
+
+    if values.dtype.kind == "M":
+        texts: list[Any] = np.datetime_as_string(values, unit="ns").tolist()
+        return texts
+    if values.dtype.kind == "m":
+        unit = " ".join(map(str, np.datetime_data(values.dtype)))
+        return [f"{number} times {unit}" for number in values.astype(np.int64).tolist()]
+    items: list[Any] = values.tolist()
+    return items
 
 
 def _is_inexact(then: "Array", now: "Array") -> bool:
