@@ -9,6 +9,7 @@ Sources: https://github.com/ossf/model-signing-spec; https://docs.sigstore.dev/a
 """
 
 import json
+import re
 from base64 import b64decode
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from safemodel.signing import EcdsaP256VerifyingKey, Signer, sign_checked
 
 MEDIA_TYPE: Final = "application/vnd.dev.sigstore.bundle.v0.3+json"
 PREDICATE_TYPE: Final = "https://model_signing/signature/v1.0"
+_HINT: Final = re.compile(r"[0-9a-f]{64}")
 BUNDLE_MAX: Final = 64 * 1024  # bytes; one of ours has some 2,000
 
 
@@ -73,7 +75,7 @@ class OmsBundle:
     """A bundle of which nothing is verified yet.
 
     Attributes:
-        hint: names the key, see `key_hint`.
+        hint: names the key, see `key_hint`; nothing else, for it is shown.
         body: the statement's bytes.
         signature: over these.
     """
@@ -97,7 +99,7 @@ class OmsBundle:
                 b64decode(value["dsseEnvelope"]["payload"], validate=True),
                 b64decode(signature["sig"], validate=True),
             )
-            is_ours = isinstance(bundle.hint, str) and same(value, bundle.to_value())
+            is_ours = _HINT.fullmatch(bundle.hint) is not None and same(value, bundle.to_value())
         except (KeyError, TypeError, ValueError):
             is_ours = False
         if not is_ours:

@@ -115,7 +115,7 @@ def _key_id(bundle: OmsBundle, policy: TrustPolicy) -> bytes:
         if isinstance(key, EcdsaP256VerifyingKey) and key_hint(key) == bundle.hint:
             return key.key_id
     raise NoTrustedSignatureError(
-        f"the bundle names a key that is not trusted, whose PEM has the SHA-256 {bundle.hint[:64]}",
+        f"the bundle names a key that is not trusted, whose PEM has the SHA-256 {bundle.hint}",
         hint="get the public key of its signer through a channel you trust; it must be on P-256",
     )
 

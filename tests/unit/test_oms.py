@@ -264,6 +264,7 @@ def test_what_is_no_bundle(data: bytes, desk: Desk) -> None:
     [
         lambda bundle: bundle.update(more=1),
         lambda bundle: bundle["verificationMaterial"]["publicKey"].update(hint=None),
+        lambda bundle: bundle["verificationMaterial"]["publicKey"].update(hint="\x1b[2J\ud800"),
         lambda bundle: bundle["verificationMaterial"]["publicKey"].pop("hint"),
         lambda bundle: bundle["verificationMaterial"].update(tlogEntries=False),
         lambda bundle: bundle["dsseEnvelope"]["signatures"].append(bundle["dsseEnvelope"]["signatures"][0]),
