@@ -12,7 +12,7 @@ from safemodel.arguments import Filename, now, output, seconds, stem
 from safemodel.countersigning import add_signatures
 from safemodel.describe.attachments import fitted
 from safemodel.describe.environment import describe_environment
-from safemodel.errors import ConfigurationError
+from safemodel.errors import ConfigurationError, FormatError
 from safemodel.format.container import INDEX, Entry
 from safemodel.format.digests import ALGORITHMS
 from safemodel.format.envelope import SignatureSet, artifact_digest
@@ -66,7 +66,7 @@ class Claims:
         """
         fitted({"training": training})  # refuses what cannot be stored, before any work is done
         return cls(
-            check_model_name(stem(filename) if name is None else name),
+            _name_of(filename) if name is None else check_model_name(name),
             None if version is None else check_model_version(version),
             now(),
             seconds(expires),
@@ -99,6 +99,18 @@ class Claims:
             environment=self.environment,
             example=self.example,
         )
+
+
+def _name_of(filename: Filename) -> str:
+    """Return the name that a file gives to its model."""
+    found = stem(filename)
+    try:
+        return check_model_name(found)
+    except FormatError as error:
+        raise FormatError(
+            f"{found!r} would be the model's name, after its file, and is none",
+            hint=f"{error.hint}; say name=, here and when loading, or rename the file",
+        ) from None
 
 
 def check_digest_algorithm(algorithm: str) -> None:

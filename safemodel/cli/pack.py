@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _pack_folder(arguments)
     if arguments.prefix is not None or arguments.dry_run:
         raise UsageError("--prefix and --dry-run are for folders", hint="name the model with --name acme/churn")
-    name = _checked(check_model_name, arguments.name or stem(arguments.output), "--name")
+    name = _checked(check_model_name, arguments.name or stem(arguments.output), "--name" if arguments.name else "-o")
     version = arguments.model_version and _checked(check_model_version, arguments.model_version, "--model-version")
     metrics = _metrics(arguments.metric)
     metadata = None if arguments.metadata is None else _read_object(arguments.metadata)

@@ -222,6 +222,10 @@ def check_versions(versions: Mapping[str, Any]) -> Accepted:
     from packaging.specifiers import InvalidSpecifier, SpecifierSet  # late: few say so
     from packaging.utils import canonicalize_name
 
+    if not isinstance(versions, Mapping):
+        raise ConfigurationError(
+            f"versions is of type {type(versions).__name__}, expected a map", hint='{"scikit-learn": ">=1.6,<1.9"}'
+        )
     accepted = {}
     for name, specifiers in versions.items():
         normalised = canonicalize_name(name) if isinstance(name, str) else ""

@@ -85,6 +85,8 @@ def test_code_of_ones_own(cli: "CommandLine", shelf: "Shelf") -> None:
         (("cut.pkl", "-o", "o.safemodel"), 3, "limit-exceeded"),
         (("empty.pkl", "-o", "o.safemodel"), 1, "payload"),
         (("churn.joblib", "-o", "no/such/o.safemodel"), 4, "io"),
+        (("churn.joblib", "-o", "churn.joblib"), 4, "configuration"),
+        (("churn.joblib", "-o", "My Model.safemodel"), 2, "usage"),
         (("churn.joblib", "-o", "o.safemodel", "--key", "churn.joblib"), 4, "key-material"),
         (("churn.joblib", "-o", "o.safemodel", "--metric", "auc=high"), 2, "usage"),
         (("churn.joblib", "-o", "o.safemodel", "--metric", "auc"), 2, "usage"),
