@@ -11,7 +11,7 @@ from safemodel.format.content import Progress
 from safemodel.format.source import Source, open_source
 from safemodel.format.writer import ArtifactWriter
 from safemodel.payload.allowance import catalogue_with
-from safemodel.writing import Claims, Model, PayloadWriter, check_digest_algorithm, write_artifact
+from safemodel.writing import Claims, Descriptions, PayloadWriter, check_digest_algorithm, write_artifact
 
 if TYPE_CHECKING:
     from safemodel.payload.dumping import Written
@@ -82,8 +82,8 @@ def _payload_writer(source: Source, allow: Iterable[str] | None, progress: Progr
 
     catalogue = catalogue_with(allow)
 
-    def write(file: BinaryIO, writer: ArtifactWriter) -> "tuple[Written, Model]":
+    def write(file: BinaryIO, writer: ArtifactWriter) -> "tuple[Written, Descriptions]":
         written = copy_payload(source, file, writer.write, catalogue=catalogue, progress=progress)
-        return written, {"class": written.root} if written.root else {}
+        return written, {"model": {"class": written.root} if written.root else {}}
 
     return write

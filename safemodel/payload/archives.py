@@ -98,7 +98,6 @@ class Archive:
             self._zip = zipfile.ZipFile(_SourceFile(source))
         self.members = [member for member in self._zip.infolist() if not member.is_dir() or member.file_size]
         self.kind = _kind({member.filename for member in self.members})
-        self._check_places()
 
     def head(self, member: zipfile.ZipInfo, most: int) -> bytes:
         """Return the first bytes of a member; its CRC-32 is checked only where that is all of it."""
@@ -126,8 +125,12 @@ class Archive:
                 most -= len(data)
                 yield data
 
-    def _check_places(self) -> None:
-        """Refuse members that share bytes, as those of a bomb do (D. Fifield, "A better zip bomb", 2019)."""
+    def check_places(self) -> None:
+        """Refuse members that share bytes, as those of a bomb do (D. Fifield, "A better zip bomb", 2019).
+
+        Raises:
+            PayloadError: they do.
+        """
         end = 0
         for member in sorted(self.members, key=lambda member: member.header_offset):
             if member.header_offset < end:
