@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import safemodel
 from safemodel.cli import output
-from safemodel.cli.failure import NOT_TRUSTED, VERIFIED, UsageError
+from safemodel.cli.failure import NOT_TRUSTED, VERIFIED, UsageError, about
 from safemodel.cli.options import add_allow, add_json, add_name, add_trust, completing_files
 from safemodel.cli.progress import progress
 from safemodel.cli.verify import note_differences
@@ -60,6 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Reproduce, and show what differs."""
     with (
         warnings.catch_warnings(action="ignore", category=safemodel.EnvironmentWarning),  # shown as verify does
+        about(arguments.file),
         progress(f"reproducing {arguments.file}") as report,
         safemodel.verify(
             arguments.file, trust=arguments.trust, name=arguments.name, allow=arguments.allow, environment="warn"
