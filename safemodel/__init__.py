@@ -3,7 +3,7 @@
 import safemodel
 
 safemodel.dump(model, "churn.safemodel", key="release.key")
-model = safemodel.load("churn.safemodel", trust="release.pub")    # verifies, then unpickles
+model = safemodel.load("churn.safemodel", trust="release.key.pub")    # verifies, then unpickles
 """
 
 from importlib import import_module

@@ -102,7 +102,16 @@ def stem(filename: Filename) -> str:
     """Return the file's name without folder and `.safemodel`; a file object has none, and its model must be named."""
     if isinstance(filename, str | os.PathLike):
         return os.path.basename(os.fsdecode(filename)).removesuffix(SUFFIX)
+    if not hasattr(filename, "seek"):
+        raise TypeError(f"expected a path or a seekable binary file, found {type(filename).__name__}")
     raise ConfigurationError("a file object has no name of its own", hint="say which model it is: name='acme/churn'")
+
+
+def is_same_place(one: Filename, other: Filename) -> bool:
+    """Tell whether two paths lead to one file, through links too; a file object has no place."""
+    if not (isinstance(one, str | os.PathLike) and isinstance(other, str | os.PathLike)):
+        return False
+    return os.path.realpath(os.fsdecode(one)) == os.path.realpath(os.fsdecode(other))
 
 
 def now() -> int:

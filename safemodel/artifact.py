@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from safemodel.format.writer import ArtifactWriter
     from safemodel.payload.compression import Compression
     from safemodel.payload.dumping import Written
-    from safemodel.writing import Model, PayloadWriter
+    from safemodel.writing import Descriptions, PayloadWriter
 
 
 def dump(
@@ -91,19 +91,18 @@ def dump(
         OSError: the file cannot be written; what existed before is untouched.
     """
     from safemodel.describe.given import given  # late, these three: who verifies writes nothing
-    from safemodel.describe.source import describe_source
+    from safemodel.describe.source import asking_git
     from safemodel.writing import Claims, check_digest_algorithm, write_artifact
 
     training = given(metrics=metrics, metadata=metadata, data=data, notes=notes)
-    if source := describe_source():
-        training["source"] = source
     claims = Claims.of(filename, name=name, version=version, expires=expires, training=training)
     check_digest_algorithm(digest)
     signers = signers_of(key, passphrase)
-    write_payload = _payload_writer(value, compress, allow, progress)
-    if example is not None:
-        claims = claims.with_example(*_run_example(value, example, example_tolerance))
-    return write_artifact(filename, claims, signers, digest, write_payload)
+    with asking_git() as source:
+        write_payload = _payload_writer(value, compress, allow, progress, source)
+        if example is not None:
+            claims = claims.with_example(*_run_example(value, example, example_tolerance))
+        return write_artifact(filename, claims, signers, digest, write_payload)
 
 
 def load(
@@ -221,7 +220,11 @@ def inspect(filename: Filename) -> UnverifiedArtifact:
 
 
 def _payload_writer(
-    value: object, compress: object, allow: Iterable[str] | None, progress: Progress | None
+    value: object,
+    compress: object,
+    allow: Iterable[str] | None,
+    progress: Progress | None,
+    source: Callable[[], Mapping[str, Any]],
 ) -> "PayloadWriter":
     from safemodel.describe.model import describe_model
     from safemodel.payload.dumping import dump_payload
@@ -229,11 +232,13 @@ def _payload_writer(
     compression = _compression(compress)
     catalogue = catalogue_with(allow)
 
-    def write(file: BinaryIO, writer: "ArtifactWriter") -> "tuple[Written, Model]":
+    def write(file: BinaryIO, writer: "ArtifactWriter") -> "tuple[Written, Descriptions]":
         written = dump_payload(
             value, file, writer.write, catalogue=catalogue, compression=compression, progress=progress
         )
-        return written, describe_model(value)  # afterwards: whatever its properties do, the payload is as it was
+        model = describe_model(value)  # afterwards: whatever its properties do, the payload is as it was
+        commit = source()
+        return written, {"model": model, "training": {"source": commit} if commit else {}}
 
     return write
 

@@ -98,7 +98,7 @@ class _Expected:
         if trust is None and not os.environ.get(TRUST_VARIABLE):
             raise ConfigurationError(
                 "neither trust nor the expected digest was given, so a swapped file could be signed",
-                hint="say trust='release.pub' (--trust) or digest=... (--digest), as safemodel inspect shows it",
+                hint="say trust='release.key.pub' (--trust) or digest=... (--digest), as safemodel inspect shows it",
             )
         policy = read_trust(trust).for_countersigning()
         return cls(requirements(filename, policy, name, Unjudged()))

@@ -87,7 +87,7 @@ def _is_payload(finding: Finding) -> bool:
     if finding.path.endswith(SUFFIX):
         return False
     return finding.kind in (JOBLIB, PICKLE) or (
-        finding.verdict == UNREADABLE and _stripped(finding.path) != finding.path
+        finding.verdict in (UNREADABLE, MALFORMED) and _stripped(finding.path) != finding.path
     )
 
 

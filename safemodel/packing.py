@@ -4,13 +4,14 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from safemodel.arguments import Filename, signers_of
+from safemodel.arguments import Filename, is_same_place, signers_of
 from safemodel.describe.given import given
+from safemodel.errors import ConfigurationError
 from safemodel.format.content import Progress
 from safemodel.format.source import Source, open_source
 from safemodel.format.writer import ArtifactWriter
 from safemodel.payload.allowance import catalogue_with
-from safemodel.writing import Claims, Model, PayloadWriter, check_digest_algorithm, write_artifact
+from safemodel.writing import Claims, Descriptions, PayloadWriter, check_digest_algorithm, write_artifact
 
 if TYPE_CHECKING:
     from safemodel.payload.dumping import Written
@@ -61,9 +62,13 @@ def pack(
         GlobalNotAllowedError: it reaches for what is neither in the catalogue nor in `allow`.
         FormatError: a name, version or value has no place in the format, or the file has changed while it was read.
         KeyMaterialError: a key cannot be used.
-        ConfigurationError: no key was given, or an argument is not one of its values.
+        ConfigurationError: no key was given, an argument is not one of its values, or both paths are one.
         OSError: a file cannot be read or written; what existed before is untouched.
     """
+    if is_same_place(payload, filename):
+        raise ConfigurationError(
+            "the output is the place of the file that is packed", hint="write it to another file: -o churn.safemodel"
+        )
     training = given(metrics=metrics, metadata=metadata, notes=notes)
     claims = Claims.of(filename, name=name, version=version, expires=expires, training=training)
     check_digest_algorithm(digest)
@@ -77,8 +82,8 @@ def _payload_writer(source: Source, allow: Iterable[str] | None, progress: Progr
 
     catalogue = catalogue_with(allow)
 
-    def write(file: BinaryIO, writer: ArtifactWriter) -> "tuple[Written, Model]":
+    def write(file: BinaryIO, writer: ArtifactWriter) -> "tuple[Written, Descriptions]":
         written = copy_payload(source, file, writer.write, catalogue=catalogue, progress=progress)
-        return written, {"class": written.root} if written.root else {}
+        return written, {"model": {"class": written.root} if written.root else {}}
 
     return write

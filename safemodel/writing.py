@@ -12,7 +12,7 @@ from safemodel.arguments import Filename, now, output, seconds, stem
 from safemodel.countersigning import add_signatures
 from safemodel.describe.attachments import fitted
 from safemodel.describe.environment import describe_environment
-from safemodel.errors import ConfigurationError
+from safemodel.errors import ConfigurationError, FormatError
 from safemodel.format.container import INDEX, Entry
 from safemodel.format.digests import ALGORITHMS
 from safemodel.format.envelope import SignatureSet, artifact_digest
@@ -25,8 +25,8 @@ from safemodel.version import VERSION
 if TYPE_CHECKING:
     from safemodel.payload.dumping import Written
 
-Model = Mapping[str, Any]  # the descriptive map
-PayloadWriter = Callable[[BinaryIO, ArtifactWriter], tuple["Written", Model]]
+Descriptions = Mapping[str, Mapping[str, Any]]  # `model`, and what there is for `training` beside what was given
+PayloadWriter = Callable[[BinaryIO, ArtifactWriter], tuple["Written", Descriptions]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +66,17 @@ class Claims:
         """
         fitted({"training": training})  # refuses what cannot be stored, before any work is done
         return cls(
-            check_model_name(stem(filename) if name is None else name),
+            _name_of(filename) if name is None else check_model_name(name),
             None if version is None else check_model_version(version),
             now(),
             seconds(expires),
             training,
         )
 
-    def describing(self, model: Model, environment: Mapping[str, Any]) -> Self:
+    def describing(self, found: Descriptions, environment: Mapping[str, Any]) -> Self:
         """Return these claims with what the model is; values too large for a manifest move to attachments."""
-        maps, moved = fitted({"model": model, "training": self.training})
+        training = {**self.training, **found.get("training", {})}
+        maps, moved = fitted({"model": found["model"], "training": training})
         return replace(self, **maps, environment=environment, attachments={**self.attachments, **moved})
 
     def with_example(self, described: Mapping[str, Any], attachments: Mapping[str, bytes]) -> Self:
@@ -101,6 +102,18 @@ class Claims:
         )
 
 
+def _name_of(filename: Filename) -> str:
+    """Return the name that a file gives to its model."""
+    found = stem(filename)
+    try:
+        return check_model_name(found)
+    except FormatError as error:
+        raise FormatError(
+            f"{found!r} would be the model's name, after its file, and is none",
+            hint=f"{error.hint}; say name=, here and when loading, or rename the file",
+        ) from None
+
+
 def check_digest_algorithm(algorithm: str) -> None:
     """Refuse what is no algorithm for the chunk digests.
 
@@ -121,7 +134,7 @@ def write_artifact(
         claims: what the signer says.
         signers: who signs.
         algorithm: of the chunk digests.
-        write_payload: appends the payload to the writer, and returns what that was and what the model is; it may read
+        write_payload: appends the payload to the writer, and returns what that was and what describes it; it may read
             back from the file what it has written.
 
     Returns:
@@ -133,9 +146,9 @@ def write_artifact(
         OSError: the file cannot be written; what existed before is untouched.
     """
     with output(filename) as file, ArtifactWriter(file, "joblib", algorithm) as writer:
-        written, model = write_payload(file, writer)
+        written, found = write_payload(file, writer)
         modules = {use.module for use in written.payload.globals}
-        claims = claims.describing(model, describe_environment(modules, written.estimator_versions))
+        claims = claims.describing(found, describe_environment(modules, written.estimator_versions))
         entries, digests = writer.describe({INDEX: written.index, **claims.attachments})
         manifest = claims.manifest(entries, digests, written.payload).to_bytes()
         signed = artifact_digest(manifest)

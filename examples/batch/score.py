@@ -32,12 +32,12 @@ def main(filename: str, trust: str, name: str, table: str, result: str) -> int:
     """
     try:
         model = safemodel.load(filename, trust=trust, name=name)
+        rows = pd.read_csv(table)
     except (safemodel.SafemodelError, OSError) as error:
-        print(f"{filename}: {error}", file=sys.stderr)
+        print(error if isinstance(error, OSError) else f"{filename}: {error}", file=sys.stderr)
         if isinstance(error, safemodel.FormatError):
             return 3
         return 4 if isinstance(error, safemodel.ConfigurationError | safemodel.KeyMaterialError | OSError) else 1
-    rows = pd.read_csv(table)
     scores = rows.assign(prediction=model.predict(rows[list(model.feature_names_in_)]))
     with tempfile.NamedTemporaryFile("w", dir=os.path.dirname(os.path.abspath(result)), delete=False) as file:
         scores.to_csv(file, index=False)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import safemodel
 from safemodel.cli import output
+from safemodel.cli.failure import about
 from safemodel.cli.options import add_allow, add_json, add_name, add_trust, completing_files
 from safemodel.cli.progress import progress
 
@@ -46,7 +47,7 @@ def add_parser(verbs: "Verbs") -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Extract, and list what was written."""
-    with progress(f"extracting {arguments.file}") as report:
+    with about(arguments.file), progress(f"extracting {arguments.file}") as report:
         written = safemodel.extract(
             arguments.file,
             arguments.output,

@@ -94,10 +94,10 @@ class Failure:
 
 @contextmanager
 def about(file: str) -> Iterator[None]:
-    """Let the errors of the body name the file that they are about; those of the system do already."""
+    """Let what is wrong with a file name it; what is wrong with keys or a policy is not about the file."""
     try:
         yield
-    except SafemodelError as error:
+    except (FormatError, VerificationError, PayloadError) as error:
         error.args = (_line(file, str(error.args[0])), *error.args[1:])
         raise
 

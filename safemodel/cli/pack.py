@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import safemodel
 from safemodel.arguments import signers_of, stem
 from safemodel.cli import output
-from safemodel.cli.failure import VERIFIED, Failure, UsageError, worst
+from safemodel.cli.failure import VERIFIED, Failure, UsageError, about, worst
 from safemodel.cli.options import add_allow, add_json, add_key, add_passphrase, completing_files, passphrase_of
 from safemodel.cli.progress import progress
 from safemodel.errors import ConfigurationError, FormatError
@@ -86,13 +86,13 @@ def run(arguments: argparse.Namespace) -> int:
         return _pack_folder(arguments)
     if arguments.prefix is not None or arguments.dry_run:
         raise UsageError("--prefix and --dry-run are for folders", hint="name the model with --name acme/churn")
-    name = _checked(check_model_name, arguments.name or stem(arguments.output), "--name")
+    name = _checked(check_model_name, arguments.name or stem(arguments.output), "--name" if arguments.name else "-o")
     version = arguments.model_version and _checked(check_model_version, arguments.model_version, "--model-version")
     metrics = _metrics(arguments.metric)
     metadata = None if arguments.metadata is None else _read_object(arguments.metadata)
     notes = None if arguments.notes is None else _read_text(arguments.notes)
     signers = signers_of(arguments.key, passphrase_of(arguments))
-    with progress(f"packing {arguments.payload}") as report:
+    with about(arguments.payload), progress(f"packing {arguments.payload}") as report:
         digest = safemodel.pack(
             arguments.payload,
             arguments.output,

@@ -67,6 +67,13 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, formatter_class=_formatter, **options)
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Refuse what the verb does not know here, where its name is known, rather than in the parser of all verbs."""
+        arguments, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return arguments, unknown
+
     def error(self, message: str) -> NoReturn:
         """Raise UsageError."""
         raise UsageError(message, hint=f"see {self.prog} --help")

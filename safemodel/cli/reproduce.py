@@ -1,13 +1,15 @@
 """`safemodel reproduce`: verify an artifact, load its model, and compare what it predicts with what it predicted."""
 
 import argparse
+import warnings
 from typing import TYPE_CHECKING, Final
 
 import safemodel
 from safemodel.cli import output
-from safemodel.cli.failure import NOT_TRUSTED, VERIFIED, UsageError
+from safemodel.cli.failure import NOT_TRUSTED, VERIFIED, UsageError, about
 from safemodel.cli.options import add_allow, add_json, add_name, add_trust, completing_files
 from safemodel.cli.progress import progress
+from safemodel.cli.verify import note_differences
 
 if TYPE_CHECKING:
     from safemodel.cli.parser import Verbs
@@ -57,9 +59,14 @@ def add_parser(verbs: "Verbs") -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Reproduce, and show what differs."""
     with (
+        warnings.catch_warnings(action="ignore", category=safemodel.EnvironmentWarning),  # shown as verify does
+        about(arguments.file),
         progress(f"reproducing {arguments.file}") as report,
-        safemodel.verify(arguments.file, trust=arguments.trust, name=arguments.name, allow=arguments.allow) as artifact,
+        safemodel.verify(
+            arguments.file, trust=arguments.trust, name=arguments.name, allow=arguments.allow, environment="warn"
+        ) as artifact,
     ):
+        note_differences(arguments.file, artifact)
         found = artifact.reproduce(tolerance=arguments.tolerance, progress=report)
     if arguments.json:
         output.document({"file": arguments.file, **found.to_value()})

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import safemodel
 from safemodel.cli import output
+from safemodel.cli.failure import about
 from safemodel.cli.options import add_allow, add_json, add_name, add_trust, completing_files
 from safemodel.cli.progress import progress
 from safemodel.trust.environment import stated_python
@@ -45,6 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Verify, and print."""
     file = arguments.file
     with (
+        about(file),
         progress(f"verifying {file}") as report,
         safemodel.verify(
             file, trust=arguments.trust, name=arguments.name, allow=arguments.allow, progress=report

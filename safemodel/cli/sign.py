@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 import safemodel
 from safemodel.arguments import signers_of
 from safemodel.cli import output
+from safemodel.cli.failure import about
 from safemodel.cli.options import (
     add_json,
     add_key,
@@ -56,7 +57,7 @@ def add_parser(verbs: "Verbs") -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Sign, and say what was written."""
     signers = signers_of(arguments.key, passphrase_of(arguments))
-    with progress(f"checking {arguments.file}") as report:
+    with about(arguments.file), progress(f"checking {arguments.file}") as report:
         digest = safemodel.sign(
             arguments.file,
             key=signers,

@@ -105,9 +105,7 @@ class _Outcome:
             return
         if self.artifact is None:
             return
-        for difference in self.artifact.explanation.differences:
-            if not difference.accepted:
-                output.note(f"safemodel: warning: {self.file}: {difference}")
+        note_differences(self.file, self.artifact)
         if not quiet:
             output.result(f"{self.file}: verified", *output.table(_rows(self.artifact)))
 
@@ -131,6 +129,13 @@ def _verify(file: str, policy: TrustPolicy, name: str | None, environment: str |
         found = getattr(error, "explanation", None)
         explanation = found if isinstance(found, Explanation) else None
         return _Outcome(file, failure=Failure.of(error, about=file), explanation=explanation)
+
+
+def note_differences(file: str, artifact: safemodel.VerifiedArtifact) -> None:
+    """Warn of other versions than were signed."""
+    for difference in artifact.explanation.differences:
+        if not difference.accepted:
+            output.note(f"safemodel: warning: {file}: {difference}")
 
 
 def _rows(artifact: safemodel.VerifiedArtifact) -> list[tuple[str, str]]:

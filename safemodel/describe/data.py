@@ -40,7 +40,7 @@ def describe_data(table: Any) -> dict[str, Any]:
     if isinstance(table, list | tuple):
         return _describe_texts(table)
     if not is_table(table):
-        raise FormatError(f"data is a {type(table).__name__}, which has no fingerprint", hint=_HINT)
+        raise FormatError(f"data is of type {type(table).__name__}, which has no fingerprint", hint=_HINT)
     if _is_pandas(table):
         return _describe_frame(table.to_frame() if table.ndim == 1 else table)
     return _describe_sparse(table) if hasattr(table, "tocsr") else _describe_array(table)
@@ -63,7 +63,7 @@ def _is_pandas(value: object) -> bool:
 def _describe_texts(texts: Any) -> dict[str, Any]:
     for number, each in enumerate(texts):
         if not isinstance(each, str):
-            raise FormatError(f"data[{number}] is a {type(each).__name__}, expected a text", hint=_HINT)
+            raise FormatError(f"data[{number}] is of type {type(each).__name__}, expected a text", hint=_HINT)
     values = _digest_of_objects(texts, f"data of {len(texts)} texts")
     return _described("array", [len(texts)], "str", values)
 

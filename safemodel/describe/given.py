@@ -20,6 +20,8 @@ def given(
     Raises:
         FormatError: a value has no place in the format.
     """
+    _check_map(metrics, "metrics")
+    _check_map(metadata, "metadata")
     found: dict[str, Any] = {}
     if metrics:
         found["metrics"] = plain_metrics(metrics)
@@ -69,10 +71,15 @@ def checked_notes(notes: str) -> str:
         FormatError: no text, or one too long.
     """
     if not isinstance(notes, str):
-        raise FormatError(f"notes is a {type(notes).__name__}, expected Markdown text")
+        raise FormatError(f"notes is of type {type(notes).__name__}, expected Markdown text")
     if len(notes.encode("utf-8", "surrogatepass")) > NOTES_MAX:
         raise LimitExceededError(f"notes has more than {NOTES_MAX} bytes", hint="keep the rest in a file of its own")
     return notes
+
+
+def _check_map(value: object, where: str) -> None:
+    if value is not None and not isinstance(value, Mapping):
+        raise FormatError(f"{where} is of type {type(value).__name__}, expected a map", hint=f"{where}={{'name': ...}}")
 
 
 def _plain(value: object, where: str, depth: int) -> Any:
@@ -89,7 +96,7 @@ def _plain(value: object, where: str, depth: int) -> Any:
     if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
         return _plain(value.tolist(), where, depth + 1)
     raise FormatError(
-        f"{where} is a {type(value).__name__}",
+        f"{where} is of type {type(value).__name__}",
         hint="give numbers, strings, lists and maps of them, or convert it first",
     )
 

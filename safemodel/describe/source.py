@@ -8,6 +8,9 @@ credentials. Whatever goes wrong, from a missing git to a checkout of another us
 import os
 import shutil
 import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,6 +48,27 @@ _STATUS: Final = (
     "--untracked-files=no",
     "--ignore-submodules=all",
 )
+
+
+@contextmanager
+def asking_git() -> Iterator[Callable[[], dict[str, Any]]]:
+    """Describe the checkout while the body runs, since git takes longer than a small model to pickle.
+
+    Yields:
+        A function that waits for what `describe_source` returns.
+    """
+    found: dict[str, Any] = {}
+    thread = threading.Thread(target=lambda: found.update(describe_source()), name="safemodel-git", daemon=True)
+    thread.start()
+
+    def wait() -> dict[str, Any]:
+        thread.join()
+        return found
+
+    try:
+        yield wait
+    finally:
+        thread.join()
 
 
 def describe_source() -> dict[str, Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from safemodel.arguments import Filename, Name, Verifier, output
+from safemodel.arguments import Filename, Name, Verifier, is_same_place, output
 from safemodel.decisions import decided
 from safemodel.errors import ConfigurationError
 from safemodel.format.content import Content, Progress
@@ -89,7 +89,7 @@ def check_target(filename: Filename, target: Filename) -> None:
     if not (isinstance(filename, str | os.PathLike) and isinstance(target, str | os.PathLike)):
         return
     for taken, what in ((filename, "the artifact itself"), (f"{os.fsdecode(filename)}{DETACHED_SUFFIX}", "signatures")):
-        if os.path.realpath(os.fsdecode(taken)) == os.path.realpath(os.fsdecode(target)):
+        if is_same_place(taken, target):
             raise ConfigurationError(
                 f"the output is the place of {what}: {os.fsdecode(target)}", hint="write it to another file"
             )

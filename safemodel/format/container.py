@@ -77,7 +77,7 @@ _ZIP64_FIELD: Final = 0x0001  # 4.5.3
 _ALIGNMENT_FIELD: Final = 0xD935  # zipalign's: the alignment, then zeroes
 _END_RECORDS_MAX: Final = _ZIP64_END.size + _ZIP64_LOCATOR.size + _END.size
 
-_NOT_AN_ARTIFACT: Final = "it is no artifact, or it is damaged or incomplete; fetch it again"
+_NOT_AN_ARTIFACT: Final = "it is no artifact, or it is damaged or incomplete; fetch it again; pack a joblib file first"
 
 
 @dataclass(frozen=True, slots=True)

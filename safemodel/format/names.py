@@ -16,10 +16,10 @@ def check_model_name(name: str) -> str:
     Raises:
         FormatError: not parts of lower-case letters, digits and inner `._-` joined by `/`, at most 128 bytes.
     """
-    if len(name) <= MODEL_NAME_MAX and _NAME.fullmatch(name):
+    if isinstance(name, str) and len(name) <= MODEL_NAME_MAX and _NAME.fullmatch(name):
         return name
     raise FormatError(
-        f"{name[:MODEL_NAME_MAX]!r} is not a model name",
+        f"{str(name)[:MODEL_NAME_MAX]!r} is not a model name",
         hint="use lower-case letters, digits and inner '.', '_' or '-', parts joined by '/', such as 'acme/churn'",
     )
 
@@ -30,6 +30,8 @@ def check_model_version(version: str) -> str:
     Raises:
         FormatError: another text; the hint gives the normalised form where there is one.
     """
+    if not isinstance(version, str):
+        raise FormatError(f"a version is of type {type(version).__name__}, expected a text", hint="quote it: '1.4.0'")
     from packaging.version import InvalidVersion, Version  # only artifacts with a version pay for the import
 
     found = repr(version[:MODEL_VERSION_MAX])

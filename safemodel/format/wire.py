@@ -99,7 +99,7 @@ def _canonical(value: object, where: str, depth: int) -> object:
         return [_canonical(item, f"{where}[{number}]", depth + 1) for number, item in enumerate(value)]
     if isinstance(value, Mapping):
         return {key: _canonical(value[key], f"{where}.{key}", depth + 1) for key in _sorted_keys(value, where)}
-    raise FormatError(f"{where} is a {type(value).__name__}, expected a number, string, bytes, list or map")
+    raise FormatError(f"{where} is of type {type(value).__name__}, expected a number, string, bytes, list or map")
 
 
 def _canonical_float(value: float, where: str) -> float:

@@ -7,7 +7,7 @@ the model that the walk found; the gate asks again, of the signed list.
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from safemodel.errors import GlobalNotAllowedError
+from safemodel.errors import ConfigurationError, GlobalNotAllowedError
 from safemodel.format.manifest import GlobalReference
 from safemodel.payload.catalogue import Catalogue, Pair, load_catalogue, reason_against
 
@@ -30,6 +30,10 @@ def catalogue_with(allow: Iterable[str] | None) -> Catalogue:
 
 def names_of(allow: Iterable[str] | None) -> tuple[str, ...]:
     """Return the names that a user allows; a text is one name, None is none."""
+    if allow is not None and not isinstance(allow, Iterable):
+        raise ConfigurationError(
+            f"allow is of type {type(allow).__name__}, expected exact names", hint='allow=["acme.transformers.Clip"]'
+        )
     return (allow,) if isinstance(allow, str) else tuple(allow or ())
 
 

@@ -42,8 +42,12 @@ from safemodel.payload.walk import Walk, walk, walk_as_far_as_possible
 OBJECT: Final = "object"
 UNKNOWN: Final = "unknown"
 
-_MODEL_SUFFIXES: Final = (SUFFIX, ".joblib", ".pickle", ".pkl")
-_FOREIGN_SUFFIXES: Final = (".npy", ".npz", ".skops", ".keras", ".safetensors", ".onnx", ".gguf")
+_STREAM_SUFFIXES: Final = (".joblib", ".pickle", ".pkl")
+_COMPRESSED_SUFFIXES: Final = (".gz", ".bz2", ".xz", ".lzma", ".z", ".lz4", ".zst")
+_MODEL_SUFFIXES: Final = (
+    *(SUFFIX, *_STREAM_SUFFIXES),
+    *(".npy", ".npz", ".skops", ".keras", ".safetensors", ".onnx", ".gguf"),
+)
 _ARCHIVE_SUFFIXES: Final = (".pt", ".pth", ".bin", ".ckpt", ".npz", ".skops", ".keras")
 _ZIP_MARK: Final = b"PK\x03\x04"
 _TORCH_STREAMS: Final = 5  # of PyTorch before 1.6: magic number, protocol, system, object, keys of storages
@@ -89,8 +93,9 @@ def _judge_whole(source: Source, path: str, catalogue: Catalogue, named: bool) -
         )
     if _is_named_as_model(path):
         return replace(judge.stream(source, UNKNOWN), path=path)
-    if head.startswith(_ZIP_MARK) and (named or path.lower().endswith(_ARCHIVE_SUFFIXES)):
-        return Finding(path, archives.ZIP, MALFORMED, reason="the archive is cut, or no model is in it")
+    is_cut = head.startswith(_ZIP_MARK) and not has_end_record(source, head)
+    if is_cut and (named or path.lower().endswith(_ARCHIVE_SUFFIXES)):
+        return Finding(path, archives.ZIP, MALFORMED, reason="the archive is cut")
     return Finding(path, UNKNOWN, NOT_JUDGED, reason="no model was recognized in it") if named else None
 
 
@@ -232,7 +237,7 @@ class _Judge:
         return replace(self._walked(_read(source, start, source.size - start), NUMPY), kind=NUMPY)
 
     def _archive(self, source: Source, head: bytes) -> Finding | None:
-        """Judge an archive by its members; None: nothing in it is a model."""
+        """Judge an archive by its members; None: it is none, or nothing in it is a model."""
         try:
             archive = Archive(source, self._budget)
         except PayloadError as error:
@@ -382,7 +387,7 @@ def _kind_of_stream(recognized: str, walked: Walk) -> str:
 
 
 def _is_named_as_model(path: str) -> bool:
-    """Tell whether a suffix says so, also before another one: `model.joblib.gz`."""
+    """Tell whether the suffix says so, also before one of a compressor: `model.joblib.gz`, but not `model.pkl.md5`."""
     name = os.path.basename(path).lower()
-    parts = name.split(".")[1:]
-    return name.endswith(_FOREIGN_SUFFIXES) or any(f".{part}" in _MODEL_SUFFIXES for part in parts)
+    bare, suffix = os.path.splitext(name)
+    return name.endswith(_MODEL_SUFFIXES) or (suffix in _COMPRESSED_SUFFIXES and bare.endswith(_STREAM_SUFFIXES))

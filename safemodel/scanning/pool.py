@@ -165,21 +165,24 @@ class _Worker(threading.Thread):
         with self._lock:
             if self._ended:
                 raise queue.Empty
-            if self._process is None:
-                self._process = subprocess.Popen(  # noqa: S603 - this interpreter, and our own text
+            process, is_new = self._process, self._process is None
+            if process is None:
+                process = self._process = subprocess.Popen(  # noqa: S603 - this interpreter, and our own text
                     [sys.executable, "-I", "-c", _START],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
                 )
-                self._begin(self._process)
-            return self._process
+        if is_new:
+            self._begin(process)
+        return process
 
     def _begin(self, process: "subprocess.Popen[bytes]") -> None:
         with suppress(OSError):
             _send(process.stdin, self._setup)
         if process.stdout is None or not process.stdout.readline():
-            raise ConfigurationError("the processes that judge files do not start", hint="see docs/scan.md")
+            hint = "run it again, in case the trust was being changed; else see whether this Python starts by itself"
+            raise ConfigurationError("the processes that judge files do not start as this one did", hint=hint)
 
     def _stop(self) -> None:
         with self._lock:

@@ -207,7 +207,9 @@ def _append(document: "TOMLDocument", name: str, fields: dict[str, Any]) -> None
     if not isinstance(tables, AoT):
         tables.append(_inline(fields))
         return
-    tables.append(_table(fields, list(tables)))
+    table = _table(fields, list(tables))
+    table.trivia.indent = "\n"  # an empty line, above the first one too
+    tables.append(table)
 
 
 def _set(table: Any, fields: dict[str, Any]) -> None:
@@ -225,7 +227,7 @@ def _table(fields: dict[str, Any], others: Sequence[Any]) -> Any:
     table = tomlkit.table()
     table.update(fields)
     if others:
-        table.trivia.indent = "\n"  # an empty line, which tomlkit puts above the first one by itself
+        table.trivia.indent = "\n"  # an empty line, which tomlkit puts above the first signer by itself
         table.value.body.extend(_cut_tail(others[-1], after_blank=True))
     return table
 

@@ -119,9 +119,10 @@ def is_name(name: str) -> bool:
     return len(name) <= _TEXT_MAX and _NAME.fullmatch(name) is not None
 
 
-def requirements_of(environment: Mapping[str, Any]) -> list[str]:
-    """Return what pip takes to install the stated distributions, `scikit-learn==1.6.1` each."""
-    return [requirement(name, version) for name, version in stated_distributions(environment).items()]
+def requirements_of(*described: Mapping[str, Any]) -> list[str]:
+    """Return what pip takes to install the distributions that some maps state, `scikit-learn==1.6.1` each, sorted."""
+    stated = {name: version for each in described for name, version in stated_distributions(each).items()}
+    return sorted(requirement(name, version) for name, version in stated.items())
 
 
 def requirement(name: str, version: str) -> str:
@@ -222,6 +223,10 @@ def check_versions(versions: Mapping[str, Any]) -> Accepted:
     from packaging.specifiers import InvalidSpecifier, SpecifierSet  # late: few say so
     from packaging.utils import canonicalize_name
 
+    if not isinstance(versions, Mapping):
+        raise ConfigurationError(
+            f"versions is of type {type(versions).__name__}, expected a map", hint='{"scikit-learn": ">=1.6,<1.9"}'
+        )
     accepted = {}
     for name, specifiers in versions.items():
         normalised = canonicalize_name(name) if isinstance(name, str) else ""

@@ -118,10 +118,10 @@ class VerifiedArtifact:
         return self._load_from(payload, self._content.read(INDEX))
 
     def requirements(self) -> list[str]:
-        """Return what pip takes to install the distributions that the model was made with: `scikit-learn==1.6.1`."""
+        """Return what pip takes to install what the model and its example were made with: `scikit-learn==1.6.1`."""
         from safemodel.trust.environment import requirements_of  # late: most load, and do not ask
 
-        return requirements_of(self.manifest.environment)
+        return requirements_of(self.manifest.environment, self.manifest.example)
 
     def reproduce(self, *, tolerance: float | None = None, progress: Progress | None = None) -> "Reproduction":
         """Load the model, and run it on the inputs of its example.

@@ -130,7 +130,8 @@ def _from_environment() -> list[str]:
         return [item for item in value.split(os.pathsep) if item]
     raise ConfigurationError(
         "no trust was given: which keys may sign?",
-        hint=f"say trust='keys' (--trust keys) or trust='release.pub' (--trust release.pub), or set {TRUST_VARIABLE}",
+        hint="say trust='keys' (--trust keys) or trust='release.key.pub' (--trust release.key.pub), "
+        f"or set {TRUST_VARIABLE}",
     )
 
 

@@ -185,7 +185,7 @@ class TrustPolicy:
         """
         listed = {key.key_id.hex(): key for key in keys}
         if not listed:
-            raise ConfigurationError("no verifying key was given", hint="give at least one: trust='release.pub'")
+            raise ConfigurationError("no verifying key was given", hint="give at least one: trust='release.key.pub'")
         signers = tuple(TrustedSigner(name, {name: key}) for name, key in listed.items())
         return cls(None, signers, (Rule(1, ModelNames(EVERY_NAME), tuple(listed), oms=tuple(listed)),))
 

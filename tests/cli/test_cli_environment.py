@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 import safemodel
 from safemodel import writing
@@ -39,6 +40,19 @@ def test_requirements(cli: "CommandLine", shelf: "Shelf", elsewhere: Path) -> No
         "python": "3.12.1",
         "requirements": ["numpy==1.26.4", "scikit-learn==1.6.1"],
     }
+
+
+def test_reproduce_warns_as_verify_does(cli: "CommandLine", shelf: "Shelf", tmp_path: Path) -> None:
+    path = tmp_path / "churn.safemodel"
+    model = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writing, "describe_environment", lambda *given: ELSEWHERE)
+        safemodel.dump(model, path, key=shelf / "release.key", example=np.eye(1))
+    verified = cli.run("verify", path, "--trust", shelf.trust, "--environment", "warn")
+    reproduced = cli.run("reproduce", path, "--trust", shelf.trust)
+    assert reproduced.returncode == 0
+    assert "scikit-learn 1.6.1" in reproduced.stderr
+    assert reproduced.stderr == verified.stderr
 
 
 def test_requirements_of_what_needs_none(cli: "CommandLine", shelf: "Shelf", tmp_path: Path) -> None:

@@ -43,6 +43,13 @@ def test_what_is_no_command(cli: "CommandLine", arguments: list[str]) -> None:
     assert cli.refused(2, *arguments)["code"] == "usage"
 
 
+@pytest.mark.parametrize("verb", ["pack", "trust", "trust init", "export oms"])
+def test_an_unknown_option_leads_to_the_help_of_its_verb(cli: "CommandLine", verb: str) -> None:
+    needed = {"pack": "a -o b", "trust": "init a", "trust init": "a", "export oms": "a -o b"}[verb]
+    hint = cli.refused_here(2, *verb.split(), "--frobnicate", *needed.split())["hint"]
+    assert hint.endswith(f"safemodel {verb} --help")
+
+
 def test_the_version(cli: "CommandLine") -> None:
     assert cli.good("--version") == f"safemodel {safemodel.__version__}\n"
 

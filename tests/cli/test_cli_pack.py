@@ -85,6 +85,8 @@ def test_code_of_ones_own(cli: "CommandLine", shelf: "Shelf") -> None:
         (("cut.pkl", "-o", "o.safemodel"), 3, "limit-exceeded"),
         (("empty.pkl", "-o", "o.safemodel"), 1, "payload"),
         (("churn.joblib", "-o", "no/such/o.safemodel"), 4, "io"),
+        (("churn.joblib", "-o", "churn.joblib"), 4, "configuration"),
+        (("churn.joblib", "-o", "My Model.safemodel"), 2, "usage"),
         (("churn.joblib", "-o", "o.safemodel", "--key", "churn.joblib"), 4, "key-material"),
         (("churn.joblib", "-o", "o.safemodel", "--metric", "auc=high"), 2, "usage"),
         (("churn.joblib", "-o", "o.safemodel", "--metric", "auc"), 2, "usage"),
@@ -158,6 +160,7 @@ def test_what_a_folder_cannot_name(cli: "CommandLine", models: Path, shelf: "She
     (models / "own.pkl").rename(models / "My Model.pkl")
     (models / "fraud.joblib").write_bytes(pickle.dumps(2))
     (models / "cut.pkl").write_bytes(pickle.dumps([1], 4)[:-1])
+    (models / "junk.pkl").write_text("no pickle\n")
     (models / "evil.pkl").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
     document = cli.document("pack", "models", "-o", "signed", "--dry-run", exit_code=4)
     codes = {file["payload"]: file["error"] and file["error"]["code"] for file in document["files"]}
@@ -168,6 +171,7 @@ def test_what_a_folder_cannot_name(cli: "CommandLine", models: Path, shelf: "She
         "models/evil.pkl": "global-not-allowed",
         "models/fraud.joblib": "configuration",
         "models/fraud.pkl": "configuration",
+        "models/junk.pkl": "payload",
     }
     assert document["packed"] is False
 

@@ -1,6 +1,7 @@
 """`safemodel trust`: what a team types, what its file looks like then, and what is refused without a trace."""
 
 import os
+import shlex
 import shutil
 import stat
 from collections.abc import Iterator
@@ -82,6 +83,18 @@ def test_a_first_signer_as_the_user_says(cli: "CommandLine", shelf: "Shelf") -> 
     cli.good("verify", shelf.artifact, "--trust", "keys")
     shown = cli.document("trust", "show", "keys")
     assert [(rule["models"], rule["signers"]) for rule in shown["rules"]] == [(["acme/*", "test/*"], ["alice"])]
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("--key", "release.key.pub"), ("--key", "release.key.pub", "--models", "a/*")]
+)
+def test_what_init_suggests_works(cli: "CommandLine", shelf: "Shelf", arguments: tuple[str, ...]) -> None:
+    for name in ("release", "review"):
+        shutil.copy(shelf / f"{name}.key.pub", cli.folder)
+    suggested = cli.run("trust", "init", "keys", *arguments).stderr.splitlines()[-1]
+    words = [{"NAME": "bob", "KEY.pub": "review.key.pub"}.get(word, word) for word in shlex.split(suggested)]
+    assert words[1] == "safemodel"
+    cli.good(*words[2:])
 
 
 def test_a_policy_that_trusts_nobody(cli: "CommandLine", shelf: "Shelf") -> None:

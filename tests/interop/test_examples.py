@@ -114,13 +114,14 @@ def test_the_job(tmp_path: Path) -> None:
     model = LogisticRegression().fit(table, ["stays", "leaves"])
     safemodel.generate_keyfile(tmp_path / "release.key", passphrase=False)
     safemodel.dump(model, tmp_path / "churn.safemodel", key=tmp_path / "release.key", name="acme/churn")
-    table.to_csv(tmp_path / "customers.csv", index=False)
 
     def score(name: str, trust: str = "release.key.pub") -> int:
         arguments = ["churn.safemodel", trust, name, "customers.csv", "scores.csv"]
         job = [sys.executable, "-I", str(EXAMPLES / "batch" / "score.py"), *arguments]
         return subprocess.run(job, cwd=tmp_path, check=False).returncode
 
+    assert score("acme/churn") == 4  # there are no customers yet
+    table.to_csv(tmp_path / "customers.csv", index=False)
     assert score("acme/fraud") == 1
     assert score("acme/churn", trust="customers.csv") == score("acme/churn", trust="nowhere") == 4
     assert not (tmp_path / "scores.csv").exists()

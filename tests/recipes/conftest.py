@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 MODEL = "acme/churn"
 NOT_STORED = {".git", ".venv", "__pycache__"}
+
+_numbers = count()
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,9 @@ class Repository:
         run_here("trust", "revoke", self / "keys", "--key", key.public, "--reason", "laptop stolen")
 
     def model(self, key: "KeyPair", name: str = "churn.safemodel") -> Path:
-        """Put a model there that the key has signed."""
-        safemodel.dump([1, 2], self / name, key=key.private, name=MODEL, version="1.4.0")
+        """Put a model there that the key has signed; another one each time, also within one second."""
+        metadata = {"number": next(_numbers)}
+        safemodel.dump([1, 2], self / name, key=key.private, name=MODEL, version="1.4.0", metadata=metadata)
         return self / name
 
 

@@ -144,3 +144,8 @@ def test_other_roles_are_refused(churn: Path, release: Any) -> None:
     for verb in (safemodel.load, safemodel.verify):
         with pytest.raises(ConfigurationError, match="manifest, walk"):
             verb(churn, trust=release.public, roles="none")
+
+
+def test_names_that_are_no_texts(tmp_path: Path, release: Any) -> None:
+    with pytest.raises(ConfigurationError):
+        safemodel.dump([1], tmp_path / "churn.safemodel", key=release.private, allow=StandardScaler)

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -152,3 +153,10 @@ def test_dump_signs_the_commit_and_pack_does_not(git: Git, release: Any) -> None
     safemodel.extract("churn.safemodel", "out", trust=release.public)
     safemodel.pack("out/payload.joblib", "churn.safemodel", key=release.private)
     assert safemodel.inspect("churn.safemodel").manifest.training == {}
+
+
+def test_no_thread_is_left_whatever_becomes_of_the_dump(git: Git, release: Any) -> None:
+    safemodel.dump([1], "churn.safemodel", key=release.private)
+    with pytest.raises(safemodel.PayloadError):
+        safemodel.dump([lambda: 1], "churn.safemodel", key=release.private)
+    assert all(thread.name != "safemodel-git" for thread in threading.enumerate())

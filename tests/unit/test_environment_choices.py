@@ -214,7 +214,7 @@ def test_versions_that_a_rule_accepts(made: Callable[..., Path], folder: Callabl
 
 def test_choices_that_are_none(made: Callable[..., Path], release: Any) -> None:
     path = made()
-    for choice in ({"environment": "off"}, {"environment": ""}, {"versions": {"numpy": "2"}}):
+    for choice in ({"environment": "off"}, {"environment": ""}, {"versions": {"numpy": "2"}}, {"versions": ">=2"}):
         with pytest.raises(ConfigurationError):
             safemodel.load(path, trust=release.public, **choice)
 

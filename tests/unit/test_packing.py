@@ -243,6 +243,41 @@ def test_bad_arguments(tmp_path: Path, release: Any) -> None:
     assert not target.exists()
 
 
+@pytest.mark.parametrize("link", [False, True])
+def test_the_packed_file_is_not_written_over(link: bool, tmp_path: Path, release: Any) -> None:
+    source, target = tmp_path / "source.pkl", tmp_path / "churn.safemodel"
+    source.write_bytes(dumped([1]))
+    if link:
+        target.symlink_to(source)
+    with pytest.raises(ConfigurationError):
+        safemodel.pack(source, target if link else str(source), key=release.private, name="churn")
+    assert source.read_bytes() == dumped([1])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"version": 1.4}, {"name": 5}, {"metrics": [0.9]}, {"metrics": np.eye(2)}, {"metadata": "text"}, {"notes": 1}],
+)
+def test_values_of_another_type(given: dict[str, Any], release: Any) -> None:
+    with pytest.raises(FormatError):
+        safemodel.dump([1], io.BytesIO(), key=release.private, **{"name": "churn"} | given)
+
+
+def test_a_file_that_gives_its_model_no_name(tmp_path: Path, release: Any) -> None:
+    path = tmp_path / "My Model.safemodel"
+    with pytest.raises(FormatError) as caught:
+        safemodel.dump([1], path, key=release.private)
+    assert "name=" in caught.value.hint
+    safemodel.dump([1], path, key=release.private, name="my-model")
+    assert safemodel.load(path, trust=release.public, name="my-model") == [1]
+
+
+def test_arguments_in_the_wrong_order(release: Any) -> None:
+    model: Any = [1]
+    with pytest.raises(TypeError, match="list"):
+        safemodel.dump("churn.safemodel", model, key=release.private)
+
+
 def test_without_numpy_the_extra_is_named(pack: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "safemodel.payload.loading", None)
     with pytest.raises(PayloadError) as caught:

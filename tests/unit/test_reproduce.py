@@ -57,6 +57,13 @@ def drifted(dump: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Calla
     return make
 
 
+def test_what_reads_the_example_is_required_too(dump: Callable[..., Path], release: Any) -> None:
+    path = dump(classifier(), example=pd.DataFrame(X[:5]))
+    with safemodel.verify(path, trust=release.public) as artifact:
+        assert f"pandas=={pd.__version__}" in artifact.requirements()
+        assert "pandas" not in artifact.manifest.environment["distributions"]
+
+
 def test_a_method_that_this_model_cannot_do_is_left_out(dump: Callable[..., Path], release: Any) -> None:
     model = LinearDiscriminantAnalysis(solver="lsqr").fit(X, LABELS)  # whose transform only other solvers have
     found = reproduce(dump(model, example=X[:5]), release)

@@ -110,6 +110,12 @@ def test_other_archives_are_passed_over(tmp_path: Path) -> None:
     (tmp_path / "book.xlsx").write_bytes(zipped(("sheet", b"text"), ("folder/", b"")))
     (tmp_path / "empty.zip").write_bytes(zipped())
     assert safemodel.scan(tmp_path) == []
+    (named,) = safemodel.scan(tmp_path / "book.xlsx")
+    assert named.verdict == NOT_JUDGED
+    (tmp_path / "book.xlsx").write_bytes(zipped(("sheet", b"text"))[:-30])
+    assert safemodel.scan(tmp_path) == []
+    (named,) = safemodel.scan(tmp_path / "book.xlsx")
+    assert (named.kind, named.verdict) == ("zip", MALFORMED)
 
 
 def test_random_members_are_no_pickles(judge: Callable[..., Finding]) -> None:
@@ -358,6 +364,7 @@ def test_headers_that_lie(data: bytes, tmp_path: Path) -> None:
 def test_members_that_overlap(judge: Callable[..., Finding]) -> None:
     data = zipped(("a", HARMLESS), ("b", HARMLESS), method=zipfile.ZIP_STORED)
     assert judge(flipped(data, CENTRAL, 42, bytes(4))).verdict == MALFORMED
+    assert judge(b"GIF89a" + flipped(data, CENTRAL, 42, bytes(4))).verdict == MALFORMED
 
 
 def test_an_encrypted_member_of_an_archive_that_is_no_model(judge: Callable[..., Finding]) -> None:

@@ -232,6 +232,9 @@ def test_a_folder_of_everything(tmp_path: Path, churn: Path) -> None:
 
 
 OTHER_FILES = {
+    "churn.pkl.dvc": b"outs:\n- md5: abc\n",
+    "churn.joblib.md5": b"d41d8cd98f00b204e9800998ecf8427e\n",
+    "churn.safemodel.sig": b"\x82\xa6digest",
     "empty": b"",
     "README.md": b"# Title\n",
     "requirements.txt": b"catboost\nnumpy\nRequests\n",

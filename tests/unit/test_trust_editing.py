@@ -174,6 +174,7 @@ def test_a_blank_policy() -> None:
     text = edited(BLANK, set_signer("alice", ["alice.pub"]), add_rule(["*"], "alice"), revoke("key", "ff", DAY, "x"))
     assert text.startswith(BLANK.replace("version = 0", "version = 1"))
     assert "\n\n\n" not in text
+    assert text.count("\n\n[") == 3
     assert tomllib.loads(text) == {
         "version": 1,
         "signers": {"alice": {"keys": ["alice.pub"]}},

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import safemodel
 from safemodel.cli.export.options import add_options, show
+from safemodel.cli.failure import about
 from safemodel.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def add_parser(formats: "Verbs") -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Export, and say what was written."""
-    with progress(f"verifying {arguments.file}") as report:
+    with about(arguments.file), progress(f"verifying {arguments.file}") as report:
         subject = safemodel.export_cyclonedx(
             arguments.file,
             arguments.output,

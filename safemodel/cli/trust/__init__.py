@@ -15,7 +15,7 @@ DIR holds public keys and one file, trust.toml, which says who may sign which mo
 control. Every edit keeps comments and order, raises the version, and is refused where the result would be no good.
 
 examples:
-  safemodel trust init keys --key release.key.pub
+  safemodel trust init keys --key release.key.pub --models 'acme/*'
   safemodel trust add keys alice alice.key.pub --models 'acme/*'
   safemodel trust revoke keys --signer alice --reason 'laptop stolen'
   safemodel trust check keys

@@ -2,6 +2,7 @@
 
 import argparse
 import shlex
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from safemodel.cli import output
@@ -57,8 +58,16 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.json:
         folder = shlex.quote(arguments.folder)
         output.note(f"next: safemodel verify NAME.safemodel --trust {folder}")
-        output.note(f"and:  safemodel trust add {folder} NAME KEY.pub --models 'acme/*'")
+        models = " ".join(f"--models {shlex.quote(pattern)}" for pattern in _suggested_models(arguments))
+        output.note(f"and:  safemodel trust add {folder} NAME KEY.pub {models}")
     return exit_code
+
+
+def _suggested_models(arguments: argparse.Namespace) -> Sequence[str]:
+    """Return those of the rule that there is now, since two rules must not be for one name."""
+    if arguments.key is None:
+        return ("acme/*",)
+    return arguments.models or _EVERYDAY_NAMES
 
 
 def _first_signer(arguments: argparse.Namespace) -> tuple[dict[str, bytes], list[Change]]:

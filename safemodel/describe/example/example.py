@@ -1,11 +1,12 @@
 """Keeping an example with a model when it is dumped, and running it again when it is loaded."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from safemodel.describe.example.comparison import compare, rows_of
 from safemodel.describe.example.storage import outputs_from_bytes, outputs_to_bytes, table_from_bytes, table_to_bytes
+from safemodel.describe.installed import version_of
 from safemodel.errors import ConfigurationError, FormatError, PayloadError, PolicyError
 from safemodel.format.limits import EXAMPLE_MAX
 from safemodel.trust.reproduction import Difference, Reproduction
@@ -85,7 +86,9 @@ class Example:
 
     def to_claims(self) -> tuple[dict[str, Any], dict[str, bytes]]:
         """Return the manifest's map `example`, and the attachments by name."""
-        described = {"inputs": INPUTS, "predictions": PREDICTIONS, "tolerance": self.tolerance}
+        described: dict[str, Any] = {"inputs": INPUTS, "predictions": PREDICTIONS, "tolerance": self.tolerance}
+        if distributions := _distributions([table_from_bytes(self.inputs, "example"), *self.outputs.values()]):
+            described["distributions"] = distributions
         return described, {INPUTS: self.inputs, PREDICTIONS: outputs_to_bytes(dict(self.outputs), "predictions")}
 
     def reproduced_by(self, model: Any, tolerance: float | None = None) -> Reproduction:
@@ -109,6 +112,14 @@ class Example:
         except (Exception, SystemExit) as error:  # whatever a model does in a library that has changed
             rows = rows_of(then)
             return Difference(method, rows, rows, reason=_said(error))
+
+
+def _distributions(tables: Iterable[Any]) -> dict[str, str]:
+    """Return the versions of the distributions that reading tables needs, beside NumPy."""
+    parts = [part for table in tables for part in (table if isinstance(table, list) else [table])]
+    needed = {"pandas": "iloc", "scipy": "tocsr"}
+    names = [name for name, attribute in needed.items() if any(hasattr(part, attribute) for part in parts)]
+    return {name: version for name in names if (version := version_of(name)) is not None}
 
 
 def _methods_of(model: Any) -> list[str]:

@@ -66,7 +66,7 @@ def scalar_to_wire(value: object, where: str) -> Any:
     if isinstance(value, str) and _is_unicode(value):
         return str(value)
     raise FormatError(
-        f"{where} is a {type(value).__name__} that an example cannot hold",
+        f"{where} is of type {type(value).__name__}, which an example cannot hold",
         hint="give None, booleans, integers of 64 bits, floats, texts of valid Unicode, lists and dicts of them",
     )
 

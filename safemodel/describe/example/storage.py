@@ -111,7 +111,7 @@ def _table_to_wire(value: Any, where: str) -> dict[str, Any]:
     if type(value) is list:
         return {"kind": LIST, "items": plain_to_wire(value, where)}
     raise FormatError(
-        f"{where} is a {type(value).__name__}, which an example cannot hold",
+        f"{where} is of type {type(value).__name__}, which an example cannot hold",
         hint="expected a NumPy array, a pandas DataFrame, a SciPy sparse matrix or a list of texts",
     )
 
