@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from typing import BinaryIO, Final
 
 from safemodel.errors import LimitExceededError, PayloadError
-from safemodel.format.limits import EXPANSION_FACTOR, EXPANSION_FREE, KIB, MIB
+from safemodel.format.limits import EXPANSION_FACTOR, EXPANSION_FREE, KIB, MIB, OPCODES_MAX
 from safemodel.format.source import Source
 
 ZIP: Final = "zip"
@@ -72,7 +72,7 @@ def has_end_record(source: Source, head: bytes) -> bool:
 
 
 class Budget:
-    """How many bytes the members of a file may expand to, those of nested archives included.
+    """How many bytes the members of a file may expand to and how many opcodes are walked, in nested archives too.
 
     Args:
         size: of the file.
@@ -80,6 +80,7 @@ class Budget:
 
     def __init__(self, size: int) -> None:
         self._left = _FREE_OF_ALL + _FACTOR_OF_ALL * size
+        self._opcodes = OPCODES_MAX
 
     def spend(self, count: int) -> None:
         """Take away what was read.
@@ -90,6 +91,19 @@ class Budget:
         self._left -= count
         if self._left < 0:
             raise LimitExceededError("the members of the archive expand to more than is read")
+
+    def walk(self, opcodes: int) -> None:
+        """Take away what was walked; what is too much shows before the next walk."""
+        self._opcodes -= opcodes
+
+    def check(self) -> None:
+        """Refuse a further walk where nothing is left.
+
+        Raises:
+            LimitExceededError: nothing is left.
+        """
+        if self._opcodes < 0:
+            raise LimitExceededError("the members of the archive hold more opcodes than are walked")
 
 
 class Archive:

@@ -208,7 +208,9 @@ class _Judge:
         return self._walked(stream, kind)
 
     def _walked(self, stream: memoryview, kind: str, *, streams: int = 1, persistent: bool = False) -> Finding:
+        self._budget.check()
         walked, failure = walk_as_far_as_possible(stream, streams=streams, persistent=persistent or self._persistent)
+        self._budget.walk(walked.counts.opcodes)
         finding = judge_walk(walked, self._catalogue, _kind_of_stream(kind, walked), failure)
         if failure is not None and finding.verdict == DANGEROUS:
             return replace(finding, reason=f"{finding.reason}; behind that: {failure.args[0]}")

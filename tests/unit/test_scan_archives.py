@@ -387,6 +387,13 @@ def test_many_bombs_together(judge: Callable[..., Finding], monkeypatch: pytest.
     assert finding.members[-1].code == "limit-exceeded"
 
 
+def test_many_members_that_take_long(judge: Callable[..., Finding], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "OPCODES_MAX", 100)
+    finding = judge(zipped(*((f"{n}.pkl", pickle.dumps([None] * 40)) for n in range(5))))
+    assert [member.verdict for member in finding.members] == 3 * [UNSIGNED] + 2 * [MALFORMED]
+    assert finding.members[-1].code == "limit-exceeded"
+
+
 def test_a_directory_that_is_too_large(judge: Callable[..., Finding], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archives, "_READ_MAX", 10_000)
     assert judge(zipped(*((f"{n}", b"") for n in range(300)))).code == "limit-exceeded"
