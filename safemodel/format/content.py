@@ -3,8 +3,11 @@
 The `digests` entry is read only here, after the caller has decided to believe the manifest.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 from safemodel import system
 from safemodel.errors import DigestMismatchError, FormatError, LimitExceededError
@@ -71,6 +74,26 @@ class Content:
         index = memory[first : first + self.layout.entries[INDEX_NUMBER].size]
         return self._read(PAYLOAD_NUMBER, progress), index
 
+    def check_with_opcodes(self, arrays: Sequence[tuple[int, int]]) -> memoryview:
+        """Hash every chunk, and return the payload in private memory, but for chunks that lie inside an array.
+
+        Those are zeros, and take no memory: whoever only walks the payload does not look at them.
+
+        Args:
+            arrays: where the bytes of arrays begin and end in the payload, ascending and apart from one another.
+
+        Raises:
+            DigestMismatchError: a chunk has another digest; the message names the place.
+        """
+        kept = [chunk for chunk in self.chunks.of_entry(PAYLOAD_NUMBER) if not _lies_inside(chunk, arrays)]
+        numbers = {chunk.number for chunk in kept}
+        self._hash([chunk for chunk in self.chunks if chunk.number not in numbers], None, None)
+        memory = system.private_memory(self.layout.entries[PAYLOAD_NUMBER].size)
+        for _, together in groupby(enumerate(kept), key=lambda each: each[1].number - each[0]):
+            run = [chunk for _, chunk in together]
+            self._hash(run, memory[run[0].within : run[-1].within + run[-1].size], None)
+        return memory
+
     def read(self, name: str, *, progress: Progress | None = None) -> memoryview:
         """Return one entry before `digests` in private memory, where it was hashed.
 
@@ -136,6 +159,11 @@ class Content:
         hash_chunks(
             self.source, chunks, self.manifest.digest.algorithm, expected=expected, into=into, progress=progress
         )
+
+
+def _lies_inside(chunk: Chunk, arrays: Sequence[tuple[int, int]]) -> bool:
+    place = bisect_right(arrays, chunk.within, key=itemgetter(0)) - 1
+    return place >= 0 and chunk.within + chunk.size <= arrays[place][1]
 
 
 def _read_digests(source: Source, layout: Layout, manifest: Manifest, count: int) -> bytes:

@@ -8,7 +8,7 @@ as each, and the worst counts.
 import errno
 import os
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from io import BytesIO
 from typing import Final
@@ -16,7 +16,7 @@ from typing import Final
 from safemodel import system
 from safemodel.errors import FormatError, PayloadError
 from safemodel.format.content import PAYLOAD_NUMBER
-from safemodel.format.limits import PATHS_MAX
+from safemodel.format.limits import MIB, PATHS_MAX
 from safemodel.format.source import SUFFIX, Source, open_source
 from safemodel.format.unverified import UnverifiedArtifact, read_unverified
 from safemodel.payload import allowance, archives
@@ -44,6 +44,7 @@ UNKNOWN: Final = "unknown"
 
 _STREAM_SUFFIXES: Final = (".joblib", ".pickle", ".pkl")
 _COMPRESSED_SUFFIXES: Final = (".gz", ".bz2", ".xz", ".lzma", ".z", ".lz4", ".zst")
+_REUSED_MAX: Final = 1024 * MIB
 _MODEL_SUFFIXES: Final = (
     *(SUFFIX, *_STREAM_SUFFIXES),
     *(".npy", ".npz", ".skops", ".keras", ".safetensors", ".onnx", ".gguf"),
@@ -376,9 +377,33 @@ def _is_torch(kind: str) -> bool:
 def _read(source: Source, offset: int, size: int) -> memoryview:
     # Never a mapping: a file that is cut while it is mapped kills the process.
     check_memory(size, source.label)
-    memory = system.private_memory(size)
+    memory = _memory(size)
     source.read_into(memory, offset)
     return memory
+
+
+class _Reused:
+    """One buffer for one file after the other, since memory that is new costs as much as what is read into it."""
+
+    def __init__(self) -> None:
+        self._buffer = memoryview(b"")
+
+    def __call__(self, size: int) -> memoryview:
+        if size > _REUSED_MAX:
+            return system.private_memory(size)
+        if size > len(self._buffer):
+            self._buffer = memoryview(b"")  # first, so that there are not two
+            self._buffer = system.private_memory(size)
+        return self._buffer[:size]
+
+
+_memory: Callable[[int], memoryview] = system.private_memory
+
+
+def reuse_memory() -> None:
+    """Read one file after the other into the same memory, in a process that has one thread and judges many."""
+    global _memory
+    _memory = _Reused()
 
 
 def _kind_of_stream(recognized: str, walked: Walk) -> str:

@@ -8,13 +8,16 @@ from typing import Any, Final, Self
 
 from safemodel.arguments import requirements
 from safemodel.errors import FormatError, GlobalNotAllowedError, PayloadError, VerificationError
-from safemodel.format.container import MIMETYPE
+from safemodel.format.container import INDEX, MIMETYPE
+from safemodel.format.content import Content
 from safemodel.format.limits import READ_SIZE
 from safemodel.format.manifest import Manifest
 from safemodel.format.source import Source, open_source
 from safemodel.format.unverified import read_unverified
 from safemodel.payload.allowance import catalogue_with, names_of
 from safemodel.payload.catalogue import Catalogue
+from safemodel.payload.findings import RAW
+from safemodel.payload.index import decode_index
 from safemodel.payload.judging import UNKNOWN, check_memory, judge_object, judge_source, judge_walk, malformed
 from safemodel.payload.recognition import ARTIFACT
 from safemodel.payload.ruled import RuledCatalogue
@@ -132,7 +135,7 @@ class Judge:
         try:
             check_memory(source.size, path)
             admission = admit(source, read_unverified(source), requirements(path, policy, None, ruled))
-            walked, failure = _walked(admission.manifest, admission.content.check_with_payload()[0])
+            walked, failure = _walked(admission.manifest, admission.content)
         except (FormatError, PayloadError) as error:
             return replace(malformed(ARTIFACT, error), path=path)
         except VerificationError as error:
@@ -175,14 +178,17 @@ def unreadable(path: str, error: OSError | MemoryError) -> Finding:
     return Finding(path, UNKNOWN, UNREADABLE, reason=reason[:1].lower() + reason[1:], code="io")
 
 
-def _walked(manifest: Manifest, payload: memoryview) -> tuple[Walk, PayloadError | FormatError | None]:
+def _walked(manifest: Manifest, content: Content) -> tuple[Walk, PayloadError | FormatError | None]:
     """Walk verified bytes, where a loader would unpickle them, and hold them to what was signed."""
     described = manifest.payload
+    regions = decode_index(bytes(content.read(INDEX)), described.raw_size)
+    arrays = [(each.start, each.start + each.size) for each in regions if each.kind == RAW]
+    payload = content.check_with_opcodes(arrays if described.compression == "none" else ())
     stream, compression = open_stream(payload, size=described.raw_size)
     walked, failure = walk_as_far_as_possible(stream)
     signed = {(use.module, use.name): set(use.roles) for use in described.globals}
     hidden = any(not signed.get((use.module, use.name), set()).issuperset(use.roles) for use in walked.globals)
-    if hidden or compression != described.compression:
+    if hidden or compression != described.compression or walked.regions != regions:
         failure = failure or PayloadError("the payload holds more than its signed manifest lists")
     return walked, failure
 

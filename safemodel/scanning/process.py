@@ -6,6 +6,7 @@ import signal
 import sys
 from typing import Any
 
+from safemodel.payload.judging import reuse_memory
 from safemodel.scanning.judge import Judge
 from safemodel.scanning.values import finding_to_value
 
@@ -15,6 +16,7 @@ def main(setup: dict[str, Any]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; the process that asked ends this one
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # so that nothing else can get into the answers
+    reuse_memory()
     judge = Judge.of(**setup["recipe"])
     if judge.identity != setup["identity"]:
         sys.exit("the trust has changed")

@@ -10,11 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import safemodel
 from safemodel.errors import ConfigurationError
+from safemodel.format.manifest import Counts, Payload
 from safemodel.payload import judging
+from safemodel.payload.findings import RAW, Region
+from safemodel.payload.index import encode_index
 from safemodel.payload.verdicts import (
     DANGEROUS,
     MALFORMED,
@@ -277,6 +281,35 @@ def test_signed_and_dangerous_is_dangerous(
 def test_a_signer_who_hides_what_is_allowed(forge: Callable[..., Path], release: Any) -> None:
     hidden = pickle.dumps(__import__("collections").OrderedDict(), 4)  # allowed, and not in the signed list
     assert judged(forge(hidden), trust=release.public).verdict == MALFORMED
+
+
+def test_large_arrays_are_verified_and_walked_around(tmp_path: Path, release: Any) -> None:
+    path = tmp_path / "large.safemodel"
+    safemodel.dump([np.arange(2_000_000), "between", np.arange(2_000_000)], path, key=release.private)
+    assert judged(path, trust=release.public).verdict == VERIFIED
+    data = bytearray(path.read_bytes())
+    data[10_000_000] ^= 1
+    path.write_bytes(data)
+    assert judged(path, trust=release.public).verdict == NOT_TRUSTED
+
+
+def test_a_signer_whose_index_names_other_arrays(forge: Callable[..., Path], release: Any) -> None:
+    stream = pickle.dumps(b"A" * 200, 4)
+    described = Payload("joblib", "1.2", "none", len(stream), (), Counts(10, 1, 1, 1))
+    finding = judged(
+        forge(stream, description=described, index=encode_index([Region(20, 20, 100, RAW)])), trust=release.public
+    )
+    assert finding.verdict == MALFORMED
+    assert finding.code == judged(forge(stream, index=b"no index"), trust=release.public).code
+
+
+def test_memory_that_is_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judging, "_memory", judging._memory)
+    judging.reuse_memory()
+    monkeypatch.setattr(judging, "_REUSED_MAX", 1_000)
+    for size in (10, 500, 20, 5_000):
+        (tmp_path / "model.joblib").write_bytes(pickle.dumps(b"A" * size))
+        assert judged(tmp_path / "model.joblib").verdict == UNSIGNED
 
 
 def test_findings_survive_the_way_between_processes(tree: Path, release: Any) -> None:

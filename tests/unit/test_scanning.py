@@ -29,6 +29,7 @@ import safemodel
 from safemodel.errors import PayloadError
 from safemodel.format.limits import ALIGNMENT
 from safemodel.format.manifest import COMPRESSIONS
+from safemodel.payload import judging
 from safemodel.payload.recognition import HEAD_MAX, recognize
 from safemodel.payload.verdicts import DANGEROUS, MALFORMED, NOT_JUDGED, UNCHECKED, UNREADABLE, UNSIGNED, Finding
 
@@ -325,7 +326,7 @@ def test_a_file_that_shrinks_while_it_is_read(tmp_path: Path, monkeypatch: pytes
         path.write_bytes(b"\x80\x04")
         return real(size)
 
-    monkeypatch.setattr(safemodel.system, "private_memory", cut)
+    monkeypatch.setattr(judging, "_memory", cut)
     assert scanned(tmp_path) == {"model.joblib": MALFORMED}
 
 
