@@ -6,7 +6,7 @@ that a value has exactly one accepted encoding.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, cast
 
 import msgpack
@@ -58,7 +58,6 @@ def decode(data: bytes, *, maximum: int, where: str) -> Any:
             data,
             raw=False,
             strict_map_key=True,
-            object_pairs_hook=_ascending_pairs,
             ext_hook=_refuse_extension,
             max_str_len=maximum,
             max_bin_len=maximum,
@@ -68,24 +67,35 @@ def decode(data: bytes, *, maximum: int, where: str) -> Any:
         )
     except (ValueError, msgpack.UnpackException) as error:
         raise FormatError(f"{where} is not canonical msgpack: {type(error).__name__}") from error
-    _check_decoded([value], where, 0)
-    if msgpack.packb(value, use_bin_type=True) != data:
+    _check_decoded(value, where)
+    if msgpack.packb(value, use_bin_type=True) != data:  # a key that came twice is there once
         raise FormatError(f"{where} is not in the canonical form of msgpack")
     return value
 
 
-def _check_decoded(values: Iterable[object], where: str, depth: int) -> None:
-    """Refuse what packing again would not show: deep nesting, and floats that are not to be stored."""
-    if depth > WIRE_DEPTH_MAX:
-        raise LimitExceededError(f"{where} is nested deeper than {WIRE_DEPTH_MAX}")
-    for value in values:
-        kind = type(value)
-        if kind is dict:
-            _check_decoded(cast(dict[str, object], value).values(), where, depth + 1)
-        elif kind is list:
-            _check_decoded(cast(list[object], value), where, depth + 1)
-        elif kind is float:
-            _canonical_float(cast(float, value), where)
+def _check_decoded(value: object, where: str) -> None:
+    """Refuse what packing again would not show: deep nesting, floats that are not to be stored, keys out of order."""
+    level, depth = [value], 0
+    while level:
+        if depth > WIRE_DEPTH_MAX:
+            raise LimitExceededError(f"{where} is nested deeper than {WIRE_DEPTH_MAX}")
+        deeper: list[object] = []
+        for each in level:
+            kind = type(each)
+            if kind is dict:
+                members = cast(dict[str, object], each)
+                _check_keys(list(members), where)
+                deeper += members.values()
+            elif kind is list:
+                deeper += cast(list[object], each)
+            elif kind is float:
+                _canonical_float(cast(float, each), where)
+        level, depth = deeper, depth + 1
+
+
+def _check_keys(keys: list[str], where: str) -> None:
+    if not _TEXT.issuperset(map(type, keys)) or keys != sorted(keys):
+        raise FormatError(f"{where} is not canonical msgpack: the keys of a map are not texts in ascending order")
 
 
 def _canonical(value: object, where: str, depth: int) -> object:
@@ -113,13 +123,6 @@ def _sorted_keys(value: Mapping[Any, object], where: str) -> list[str]:
         if not isinstance(key, str):
             raise FormatError(f"{where} has a key of type {type(key).__name__}, keys are strings")
     return sorted(value)  # the order of code points is the order of UTF-8 bytes
-
-
-def _ascending_pairs(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs) or not _TEXT.issuperset(map(type, value)) or list(value) != sorted(value):
-        raise ValueError("the keys of a map are not texts in ascending order")
-    return value
 
 
 def _refuse_extension(code: int, data: bytes) -> object:

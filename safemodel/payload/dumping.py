@@ -16,6 +16,7 @@ from safemodel.format.source import Source
 from safemodel.payload.allowance import refuse_unlisted
 from safemodel.payload.catalogue import Catalogue
 from safemodel.payload.extras import needing_numpy
+from safemodel.payload.guard import HOLD
 from safemodel.payload.index import encode_index
 from safemodel.payload.pickling import CODEC_VERSION, pickle_into
 from safemodel.payload.walk import Walk, walk
@@ -143,10 +144,11 @@ def _describe(stream: memoryview, compression: str, catalogue: Catalogue) -> Wri
     """Walk what was written, then rehearse it as a loader will, with an inert stand-in for every global."""
     with needing_numpy():
         from safemodel.payload.loading import rehearse_payload
-    walked = walk(stream)
-    refuse_unlisted(walked.globals, catalogue)
-    payload, index = _payload(walked, compression, len(stream)), encode_index(walked.regions)
-    rehearse_payload(payload, stream, index)
+    with HOLD:
+        walked = walk(stream)
+        refuse_unlisted(walked.globals, catalogue)
+        payload, index = _payload(walked, compression, len(stream)), encode_index(walked.regions)
+        rehearse_payload(payload, stream, index)
     return Written(payload, index, walked.root, walked.estimator_versions)
 
 

@@ -55,7 +55,7 @@ class Guard:
 
     def __enter__(self) -> "Guard":
         _install()
-        _hold.enter()
+        HOLD.__enter__()
         self._entered_by = sys._getframe(1)
         self._handlers = _signal_handlers()
         self._outer = _guards.get(get_ident())
@@ -70,7 +70,7 @@ class Guard:
         else:
             _guards[get_ident()] = self._outer
         self._entered_by = None
-        _hold.leave()
+        HOLD.__exit__()
         try:
             for shown in self._warnings:
                 warnings.showwarning(*shown)
@@ -145,7 +145,9 @@ class _Lifted:
 
 
 class _Hold:
-    """Automatic collection and the showing of warnings and reports, held off while any thread loads."""
+    """A context manager: automatic collection and the showing of warnings and reports are held off while any thread is
+    inside.
+    """
 
     def __init__(self) -> None:
         self._loads = 0
@@ -155,7 +157,7 @@ class _Hold:
 
     # The count is raised first and lowered last, so that a signal handler that loads in between changes nothing.
 
-    def enter(self) -> None:
+    def __enter__(self) -> None:
         with _lock:
             self._loads += 1
             if self._loads == 1:
@@ -168,7 +170,7 @@ class _Hold:
                 self._report = sys.unraisablehook
                 sys.unraisablehook = _report_later
 
-    def leave(self) -> None:
+    def __exit__(self, *error: object) -> None:
         with _lock:
             if self._loads == 1:
                 if self._collected:
@@ -188,7 +190,7 @@ class _Hold:
         self._report(report)
 
 
-_hold: Final = _Hold()
+HOLD: Final = _Hold()
 
 
 def _show_later(
@@ -201,7 +203,7 @@ def _show_later(
 ) -> None:
     """Take the place of `warnings.showwarning` while a thread loads."""
     guard = _guards.get(get_ident())
-    show = guard.keep_warning if guard is not None else _hold.show
+    show = guard.keep_warning if guard is not None else HOLD.show
     show(message, category, filename, lineno, file, line)
 
 
@@ -211,7 +213,7 @@ def _report_later(report: Any) -> None:
     if guard is not None:
         guard.keep_unraisable(report)
     else:
-        _hold.report(report)
+        HOLD.report(report)
 
 
 def _install() -> None:

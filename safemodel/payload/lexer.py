@@ -110,12 +110,14 @@ class Stream:
         start, end: where its opcodes lie, without PROTO and STOP.
         protocol: which PROTO announced, else 0.
         notes: ascending, apart from one another.
+        collapsed: whether the rehearsal leaves texts out that the load has.
     """
 
     start: int
     end: int
     protocol: int
     notes: list[Note] = field(repr=False)
+    collapsed: bool = False
 
 
 def lex(data: memoryview, start: int, end: int, regions: Sequence[Region] = (), *, first: int = 0) -> Stream:
@@ -150,6 +152,7 @@ class _Lexer:
         # It matches the empty text too, hence always.
         self._run = cast(Callable[[memoryview, int, int], re.Match[bytes]], _run(_third_byte(end - start)).match)
         self._notes: list[Note] = []
+        self._collapsed = False
         self._wide = 0
 
     def lex(self, regions: Sequence[Region], first: int) -> Stream:
@@ -161,7 +164,7 @@ class _Lexer:
         self._lex_opcodes(position, self._end)
         if not self._stopped:
             raise PayloadError("an opcode stream does not end with STOP")
-        return Stream(begin, self._end - 1, self._protocol, self._notes)
+        return Stream(begin, self._end - 1, self._protocol, self._notes, self._collapsed)
 
     def _read_protocol(self) -> tuple[int, int]:
         head = bytes(self._data[self._start : min(self._start + 2, self._end)])
@@ -252,6 +255,7 @@ class _Lexer:
         while (block := _BLOCK.match(self._data, position, end)) is not None:
             position = block.end()
             pairs += _BLOCK_PAIRS
+        self._collapsed = True
         self._notes.append((begin, position, b"NQ" + b"\x94" * pairs + b"N", None))
         return position
 

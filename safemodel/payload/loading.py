@@ -7,6 +7,7 @@ from typing import Any
 from safemodel.errors import LimitExceededError, PayloadError, SafemodelError
 from safemodel.format.manifest import Payload
 from safemodel.payload.findings import Region, Walk
+from safemodel.payload.guard import HOLD
 from safemodel.payload.index import decode_index
 from safemodel.payload.rehearsal import Rehearsal
 from safemodel.payload.restricted import load_restricted
@@ -35,11 +36,12 @@ def load_payload(
         LimitExceededError: it exceeds a quota of the manifest.
         OSError: there is not enough memory for what it expands to.
     """
-    stream = _expanded(payload, memory)
-    regions, signed = decode_index(index, len(stream)), _signed(payload)
-    if walking:
-        _check_walk(walk(stream), payload, regions, signed)
-    return load_restricted(stream, regions, signed, payload.counts, allowed)
+    with HOLD:  # every step makes about as many objects as the model has, and leaves no garbage
+        stream = _expanded(payload, memory)
+        regions, signed = decode_index(index, len(stream)), _signed(payload)
+        if walking:
+            _check_walk(walk(stream), payload, regions, signed)
+        return load_restricted(stream, regions, signed, payload.counts, allowed)
 
 
 def rehearse_payload(payload: Payload, stream: memoryview, index: bytes) -> None:

@@ -75,6 +75,7 @@ class Plan:
 
     Attributes:
         streams: the lexed streams: the payload itself, and those of arrays of objects by the array's number.
+        opcodes: of those streams in which the load runs the same ones.
         uses: the globals that the payload names, with their effective roles.
         arrays: views of the buffer by number, as they were written; None for an array of objects.
         converted: the numbers of the arrays that are handed out in this machine's byte order, or aligned, instead.
@@ -82,6 +83,7 @@ class Plan:
     """
 
     streams: dict[int | None, Stream] = field(default_factory=dict)
+    opcodes: dict[int | None, bytes] = field(default_factory=dict)
     uses: dict[Pair, Roles] = field(default_factory=dict)
     arrays: list[Array | None] = field(default_factory=list)
     converted: set[int] = field(default_factory=set)
@@ -146,9 +148,10 @@ class Rehearsal:
 
     def _run_stream(self, number: int | None, stream: Stream) -> object:
         self.plan.streams[number] = stream
-        result = _Unpickler(
-            self, splice_rehearsal(self._data, stream), stream.protocol, nested=number is not None
-        ).load()
+        opcodes = splice_rehearsal(self._data, stream)
+        if not stream.collapsed:
+            self.plan.opcodes[number] = opcodes
+        result = _Unpickler(self, opcodes, stream.protocol, nested=number is not None).load()
         if result[0] is not _BOTTOM or len(result[1]) != 1:
             raise PayloadError("the stream leaves more or less than one value")
         return result[1][0]

@@ -119,7 +119,8 @@ class _Load:
     def run_stream(self, number: int | None) -> Any:
         """Load one stream: the payload's own, or that of an array of objects."""
         stream = self.plan.streams[number]
-        return _Unpickler(self, splice_load(self._data, stream), stream.protocol).load()
+        opcodes = self.plan.opcodes.get(number) or splice_load(self._data, stream)
+        return _Unpickler(self, opcodes, stream.protocol).load()[1][0]
 
     def _resolve(self) -> None:
         """Look the globals up, and put checked constructors in the place of those that must not be called."""
@@ -233,7 +234,7 @@ class _Unpickler(pickle.Unpickler):
         if len(question) == 3:
             first, second, number = question
             return first.__new__(first, *second) if number is None else self._load.array(number)
-        return question[0]
+        return question[0] if question else None
 
 
 _NEVER_BUILT: Final = (type, ModuleType, FunctionType, BuiltinFunctionType, MethodType)

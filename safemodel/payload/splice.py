@@ -5,8 +5,6 @@ answer takes its place. So BUILD never runs in C, an array comes from the privat
 BINPERSID are refused by the lexer.
 """
 
-from collections.abc import Iterator
-
 from safemodel.payload.lexer import Stream
 
 
@@ -31,20 +29,22 @@ def splice_rehearsal(data: memoryview, stream: Stream) -> bytes:
     The stack must end as it began, with one value on it: a MARK and a TUPLE around the stream gather whatever is there,
     and a second tuple around that one and around the answer to an empty question shows that no MARK was left open.
     """
-    return b"".join((b")Q(", *_pieces(data, stream, rehearsal=True), b"t\x86."))
+    return _spliced(data, stream, rehearsal=True)
 
 
 def splice_load(data: memoryview, stream: Stream) -> bytes:
-    """Return the opcodes that are run with the real classes."""
-    return b"".join((*_pieces(data, stream, rehearsal=False), b"."))
+    """Return the opcodes that are run with the real classes: the same, with the texts that the rehearsal left out."""
+    return _spliced(data, stream, rehearsal=False)
 
 
-def _pieces(data: memoryview, stream: Stream, *, rehearsal: bool) -> Iterator[memoryview | bytes]:
+def _spliced(data: memoryview, stream: Stream, *, rehearsal: bool) -> bytes:
     position = stream.start
+    pieces: list[memoryview | bytes] = [b")Q("]
     for begin, end, rehearsed, loaded in stream.notes:
         text = rehearsed if rehearsal else loaded
         if text is not None:
-            yield data[position:begin]
-            yield text
+            pieces.append(data[position:begin])
+            pieces.append(text)
             position = end
-    yield data[position : stream.end]
+    pieces += [data[position : stream.end], b"t\x86."]
+    return b"".join(pieces)

@@ -6,7 +6,7 @@ are kept from one to the next.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, ClassVar, Final, NoReturn, TypeAlias, cast
 
 from safemodel.errors import GlobalNotAllowedError, PayloadError
@@ -156,6 +156,10 @@ def _real(value: object) -> object:
     return value.real if isinstance(value, MadeDtype) else value
 
 
+def _refuse_call(pair: Pair, arguments: Arguments) -> NoReturn:
+    refuse_role(pair, CALL)
+
+
 class Global:
     """A global that makes no instances with NEWOBJ; REDUCE may call it if its roles say so.
 
@@ -183,7 +187,9 @@ class Global:
         self.roles = roles
         self.made = made_class(pair, roles, check_state)
         self._look = look
-        self._check = check if CALL in roles else self._refuse_call
+        self._check = (
+            check if CALL in roles else partial(_refuse_call, pair)
+        )  # no method of its own, it would be a cycle
         self._value = value
 
     def __call__(self, *arguments: object) -> object:
@@ -200,9 +206,6 @@ class Global:
             if self._value is not None:
                 return self._value(*arguments)
         return object.__new__(self.made)
-
-    def _refuse_call(self, arguments: Arguments) -> NoReturn:
-        refuse_role(self.pair, CALL)
 
     def _look_at(self, arguments: Arguments) -> None:
         for argument in arguments:

@@ -341,7 +341,7 @@ def test_running_out_of_memory_is_a_limit(monkeypatch: pytest.MonkeyPatch) -> No
     def fail(*arguments: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("safemodel.payload.restricted.splice_load", fail)
+    monkeypatch.setattr("safemodel.payload.restricted.resolve", fail)
     with pytest.raises(LimitExceededError):
         load(dump(1))
 
@@ -350,7 +350,7 @@ def test_an_exit_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def leave(*arguments: Any) -> None:
         raise SystemExit(0)
 
-    monkeypatch.setattr("safemodel.payload.restricted.splice_load", leave)
+    monkeypatch.setattr("safemodel.payload.restricted.resolve", leave)
     with pytest.raises(PayloadError):
         load(dump(1))
 
@@ -359,7 +359,7 @@ def test_an_interrupt_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*arguments: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("safemodel.payload.restricted.splice_load", interrupt)
+    monkeypatch.setattr("safemodel.payload.restricted.resolve", interrupt)
     with pytest.raises(KeyboardInterrupt):
         load(dump(1))
 
