@@ -8,10 +8,12 @@ import os
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 from safemodel.describe.pages.text import moment as moment
 from safemodel.describe.pages.text import printable as printable
+
+STDOUT: Final = "-"  # where the name of a file to write is expected
 
 
 def result(*lines: str) -> None:

@@ -61,7 +61,6 @@ exit codes:
 
 _DEFAULT: Final = (verdicts.DANGEROUS, verdicts.MALFORMED, verdicts.NOT_TRUSTED)
 _EXIT_CODES: Final = {verdicts.MALFORMED: MALFORMED, verdicts.UNREADABLE: UNUSABLE}
-_STDOUT: Final = "-"
 
 
 def add_parser(verbs: "Verbs") -> None:
@@ -89,7 +88,7 @@ def add_parser(verbs: "Verbs") -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Scan, and return the worst exit code of what fails."""
     failing = _failing(arguments.fail_on)
-    if arguments.json and arguments.sarif == _STDOUT:
+    if arguments.json and arguments.sarif == output.STDOUT:
         raise UsageError("--json and --sarif - both want stdout", hint="name a file: --sarif scan.sarif")
     baseline = Baseline() if arguments.baseline is None else Baseline.read(arguments.baseline)
     hashing = arguments.baseline is not None or arguments.write_baseline is not None
@@ -102,7 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
     _write_files(arguments, outcome)
     if arguments.json:
         output.document(outcome.to_value())
-    elif arguments.sarif != _STDOUT:
+    elif arguments.sarif != output.STDOUT:
         output.result(*outcome.lines())
     if not arguments.json:
         for line in outcome.notes():
@@ -188,7 +187,7 @@ def _write_files(arguments: argparse.Namespace, outcome: _Outcome) -> None:
     from safemodel.scanning.sarif import to_sarif
 
     text = json.dumps(to_sarif(outcome.failures(), outcome.exit_code), indent=1) + "\n"
-    if arguments.sarif == _STDOUT:
+    if arguments.sarif == output.STDOUT:
         output.script(text)
     else:
         _write(arguments.sarif, text)

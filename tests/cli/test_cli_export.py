@@ -48,6 +48,20 @@ def test_what_is_written_and_shown(format: str, cli: "CommandLine", shelf: "Shel
 
 
 @pytest.mark.parametrize("format", FORMATS)
+def test_to_stdout(format: str, cli: "CommandLine", shelf: "Shelf", publisher: Path) -> None:
+    arguments = command(format, shelf.artifact, shelf, publisher)
+    arguments[arguments.index("out.json")] = "-"
+    before = set(cli.folder.iterdir())
+    written = cli.good(*arguments)
+    assert isinstance(json.loads(written), dict)
+    assert set(cli.folder.iterdir()) == before
+    if format == "cyclonedx":  # which is not signed, and the same each time
+        cli.good(*command(format, shelf.artifact, shelf, publisher))
+        assert (cli.folder / "out.json").read_text() == written
+    assert cli.refused_here(2, *arguments, "--json")["code"] == "usage"
+
+
+@pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize(
     ("file", "exit_code", "code"),
     [

@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING, Final
 
 import safemodel
-from safemodel.cli.export.options import add_options, show
+from safemodel.cli.export.options import add_options, destination, show
 from safemodel.cli.failure import about
 from safemodel.cli.progress import progress
 
@@ -33,14 +33,15 @@ def add_parser(formats: "Verbs") -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Export, and say what was written."""
+    target = destination(arguments)
     with about(arguments.file), progress(f"verifying {arguments.file}") as report:
         subject = safemodel.export_cyclonedx(
             arguments.file,
-            arguments.output,
+            target,
             trust=arguments.trust,
             name=arguments.name,
             allow=arguments.allow,
             progress=report,
         )
-    show(arguments, subject)
+    show(arguments, target, subject)
     return 0

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import safemodel
 from safemodel.arguments import signers_of
-from safemodel.cli.export.options import add_options, show
+from safemodel.cli.export.options import add_options, destination, show
 from safemodel.cli.failure import about
 from safemodel.cli.options import passphrase_of
 from safemodel.cli.progress import progress
@@ -36,15 +36,16 @@ def add_parser(formats: "Verbs") -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Export, and say what was written."""
     signers = signers_of(arguments.key, passphrase_of(arguments))
+    target = destination(arguments)
     with about(arguments.file), progress(f"verifying {arguments.file}") as report:
         subject = safemodel.export_in_toto(
             arguments.file,
-            arguments.output,
+            target,
             key=signers,
             trust=arguments.trust,
             name=arguments.name,
             allow=arguments.allow,
             progress=report,
         )
-    show(arguments, subject, signers)
+    show(arguments, target, subject, signers)
     return 0
