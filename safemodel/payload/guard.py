@@ -145,8 +145,9 @@ class _Lifted:
 
 
 class _Hold:
-    """A context manager: automatic collection and the showing of warnings and reports are held off while any thread is
-    inside.
+    """A context manager: while a thread is inside, automatic collection and the showing of warnings and reports wait.
+
+    Whoever makes as many objects as a model has goes in, and saves the collector looking at all of them.
     """
 
     def __init__(self) -> None:

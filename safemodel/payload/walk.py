@@ -5,13 +5,11 @@ would hold, in place of the objects: so a global is resolved exactly, whichever 
 an array are skipped exactly. What cannot be followed exactly is refused, never skipped.
 """
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 from safemodel.errors import LimitExceededError, PayloadError
 from safemodel.payload.findings import NESTED, RAW, ROLES, Counts, GlobalUse, Region, Walk
+from safemodel.payload.guard import HOLD
 from safemodel.payload.machine import Machine, Tally
 
 __all__ = ["NESTED", "RAW", "ROLES", "Counts", "GlobalUse", "Region", "Walk", "walk"]
@@ -53,7 +51,7 @@ def walk_as_far_as_possible(
     """
     tally = Tally()
     failure = None
-    with _collection_held_off(), memoryview(data) as whole, whole.cast("B") as view:
+    with HOLD, memoryview(data) as whole, whole.cast("B") as view:
         try:
             _run(view, tally, streams, persistent)
         except (PayloadError, LimitExceededError) as error:
@@ -72,15 +70,3 @@ def _run(view: memoryview, tally: Tally, streams: int, persistent: bool) -> None
     if streams == 1 and end != len(view):
         raise PayloadError(f"{len(view) - end} bytes follow the end of the pickle")
     tally.census.check()
-
-
-@contextmanager
-def _collection_held_off() -> Iterator[None]:
-    """Spare the collector the walk's many values, none of which is garbage before it ends."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

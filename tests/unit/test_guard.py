@@ -334,6 +334,25 @@ def test_collection_that_was_off_stays_off() -> None:
         gc.enable()
 
 
+def test_a_walk_that_ends_meanwhile_leaves_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else finalizers of other garbage would run in the thread that loads, and be refused."""
+    begun, guarded = threading.Event(), threading.Event()
+
+    def wait(*arguments: Any) -> None:
+        begun.set()
+        assert guarded.wait(10)
+
+    monkeypatch.setattr("safemodel.payload.walk._run", wait)
+    walking = threading.Thread(target=walk, args=(b"N.",))
+    walking.start()
+    assert begun.wait(10)
+    with Guard():
+        guarded.set()
+        walking.join()
+        assert not gc.isenabled()
+    assert gc.isenabled()
+
+
 def test_finalizers_of_other_garbage_wait(tmp_path: Path) -> None:
     class Writes:
         def __init__(self) -> None:
