@@ -13,7 +13,7 @@ from safemodel.describe.values import key
 
 _LISTED_MAX: Final = 20
 _LEAST: Final = 100  # parts of the whole; smaller ones say nothing
-_SAMPLE: Final = 200  # items of a collection that are looked at
+_SAMPLE: Final = 50  # items of a collection that are looked at
 _LOOKS_MAX: Final = 30_000  # in all
 _DEPTH_MAX: Final = 40
 _ATOMS: Final = (str, bytes, bytearray, int, float, complex, bool, type(None))
