@@ -174,6 +174,13 @@ def _check_dtype(arguments: Arguments) -> None:
         _refuse("a call of numpy.dtype")
 
 
+def _check_ndarray(arguments: Arguments) -> None:
+    """An array without items: what any other would hold is whatever lay in memory."""
+    dtype = dtype_of(arguments[1]) if len(arguments) == 2 else None
+    if dtype is None or dtype.hasobject or dtype.subdtype is not None or count_items(arguments[0]):
+        _refuse("a call of numpy.ndarray")
+
+
 def _check_reconstruct(arguments: Arguments) -> None:
     if len(arguments) != 3 or pair_of(arguments[0]) is None or arguments[1:] not in _EMPTY_ARRAYS:
         _refuse("a call of numpy's _reconstruct")
@@ -384,6 +391,7 @@ _BUFFER: Final = Constructor(_check_frombuffer, _from_buffer)
 
 CONSTRUCTORS: Final[Mapping[Pair, Constructor]] = {
     DTYPE: Constructor(_check_dtype),
+    ("numpy", "ndarray"): Constructor(_check_ndarray),
     **dict.fromkeys(RECONSTRUCT, _ARRAY),
     ("numpy._core.multiarray", "scalar"): _SCALAR,
     ("numpy.core.multiarray", "scalar"): _SCALAR,

@@ -48,8 +48,18 @@ def _is_empty(number: int) -> Callable[[list[Item]], bool]:
     return check
 
 
+def _has_no_items(parts: list[Item]) -> bool:
+    """Tell whether the first argument is a shape of integers, one of them 0."""
+    shape = parts[0] if parts else None
+    if not isinstance(shape, Container) or shape.parts is None:
+        return False
+    sizes = [*map(integer, shape.parts)]
+    return None not in sizes and 0 in sizes
+
+
 _CHECKS: Final = {
     ("builtins", "bytearray"): _is_bytes,
+    ("numpy", "ndarray"): _has_no_items,
     ("numpy._core.multiarray", "_reconstruct"): _is_empty(1),
     ("numpy.core.multiarray", "_reconstruct"): _is_empty(1),
     ("numpy.ma.core", "_mareconstruct"): _is_empty(2),

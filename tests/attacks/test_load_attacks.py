@@ -210,6 +210,10 @@ STREAMS = {
     "an array of 8 GiB": stream(
         name("numpy._core.multiarray", "_reconstruct"), NDARRAY, number(2**33), b"\x85C\x01b\x87R"
     ),
+    "an array of 64 GiB": stream(NDARRAY, number(2**33), b"\x85", FLOATS, b"\x86R"),
+    "memory that nobody wrote": stream(NDARRAY, number(1000), b"\x85", FLOATS, b"\x86R"),
+    "pointers that nobody wrote": stream(NDARRAY, number(1000), b"\x85", OBJECTS, b"\x86R"),
+    "an array with a buffer": stream(NDARRAY, b"K\x00\x85", FLOATS, b"C\x08AAAAAAAA\x87R"),
     "an array of another dtype": stream(
         name("numpy._core.multiarray", "_reconstruct"), NDARRAY, b"K\x00\x85C\x01O\x87R"
     ),

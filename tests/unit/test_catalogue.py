@@ -102,6 +102,7 @@ CALLED = """
     numpy.core.numeric._frombuffer
     numpy.dtype
     numpy.ma.core._mareconstruct
+    numpy.ndarray
     numpy.random._pickle.__bit_generator_ctor
     numpy.random._pickle.__generator_ctor
     numpy.random._pickle.__randomstate_ctor
@@ -145,6 +146,7 @@ RULED = """
     numpy.core.numeric._frombuffer
     numpy.dtype
     numpy.ma.core._mareconstruct
+    numpy.ndarray
     numpy.random._pickle.__bit_generator_ctor
     numpy.random._pickle.__generator_ctor
     numpy.random._pickle.__randomstate_ctor

@@ -123,7 +123,8 @@ def array_of(*items: object) -> Any:
 )
 def test_an_array_is_what_joblib_would_load(array: Any) -> None:
     ours, theirs = loaded(pickled(array)), loaded(stored_by_joblib(array))
-    assert (type(ours), ours.dtype, ours.strides) == (type(theirs), theirs.dtype, theirs.strides)
+    assert (type(ours), ours.dtype, ours.shape) == (type(theirs), theirs.dtype, theirs.shape)
+    assert ours.strides == theirs.strides or not theirs.size
     assert ours.tobytes() == theirs.tobytes()
 
 
@@ -184,14 +185,10 @@ def test_many_arrays_without_items_are_what_joblib_would_load(dtype: Any, order:
     assert all(array.flags.writeable for array in ours["arrays"])
 
 
-def test_arrays_without_items_make_it_smaller() -> None:
-    sizes = [
-        len(pickled(value)) - len(stored_by_joblib(value))
-        for value in ([np.empty((0, 8)) for _ in range(number)] for number in range(60))
-    ]
-    assert max(sizes[:17] + sizes[18:]) <= 0  # naming what makes them is paid for by the second one
-    assert sizes[17] < 20
-    assert sizes[-1] < -1000
+@pytest.mark.parametrize("number", range(1, 20))
+def test_arrays_without_items_make_it_smaller(number: int) -> None:
+    value = [np.empty((0, 8)) for _ in range(number)]
+    assert len(pickled(value)) < len(stored_by_joblib(value)) - 30 * number
 
 
 def test_an_array_in_the_dtype_of_an_array_keeps_its_place() -> None:

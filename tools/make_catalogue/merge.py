@@ -15,6 +15,8 @@ from safemodel.payload.catalogue import Catalogue, parse_catalogue
 # What models show, and what is withheld all the same: as data, these classes could be called when a model predicts,
 # with the path of a file to read.
 _WITHHELD: Mapping[Pair, str] = {("lightgbm.basic", "Booster"): "reference", ("xgboost.core", "Booster"): "reference"}
+# What `safemodel.dump` itself writes, and joblib does not: arrays without items.
+_ADDED: Mapping[Pair, str] = {("numpy", "ndarray"): "call"}
 
 # Modules that have another name on some stacks.
 _RENAMED: Mapping[str, str] = {"_loss": "sklearn._loss._loss", "pathlib._local": "pathlib"}
@@ -57,6 +59,9 @@ def merge_roles(stacks: Iterable[Evidence]) -> dict[Pair, frozenset[str]]:
                 roles[pair].add("reference")
     for pair, role in _WITHHELD.items():
         roles[pair].discard(role)
+    for pair, role in _ADDED.items():
+        if pair in roles:
+            roles[pair].add(role)
     return {pair: frozenset(roles[pair]) for pair in sorted(roles) if roles[pair]}
 
 
