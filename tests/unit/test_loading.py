@@ -12,7 +12,7 @@ from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingCla
 from sklearn.linear_model import LogisticRegression
 
 import safemodel
-from safemodel import artifact as artifact_module
+from safemodel.payload import loading, restricted
 
 MODELS = [
     LogisticRegression(),
@@ -41,19 +41,19 @@ def test_collection_waits_for_the_end(
 ) -> None:
     safemodel.dump(model, tmp_path / "model.safemodel", key=release.private)
     collections: list[str] = []
-    unpickle = artifact_module._unpickle
+    load_restricted = restricted.load_restricted
 
     def counted(*arguments: Any) -> Any:
         gc.callbacks.append(count)
         try:
-            return unpickle(*arguments)
+            return load_restricted(*arguments)
         finally:
             gc.callbacks.remove(count)
 
     def count(phase: str, information: dict[str, int]) -> None:
         collections.append(phase)
 
-    monkeypatch.setattr(artifact_module, "_unpickle", counted)
+    monkeypatch.setattr(loading, "load_restricted", counted)
     loaded = safemodel.load(tmp_path / "model.safemodel", trust=release.public, roles=roles)
     assert not collections
     assert difference(model, loaded) is None
